@@ -1,0 +1,55 @@
+"""The activities of enrichment: each calls one function of app/enrichment."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from temporalio import activity
+
+from activities.errors import mapped
+from activities.heartbeat import beating
+from app.db import Sessions
+from app.enrichment.lookup import look_up
+from app.enrichment.plan import plan
+from app.enrichment.settle import settle
+from app.providers.ports import EnrichmentSource
+from app.settings import EnrichmentSettings
+from workflows.contracts.enrichment import (
+    EnrichmentActivities,
+    JobPlan,
+    JobRef,
+    Lookup,
+    LookupDone,
+    Settle,
+    Settled,
+)
+
+
+class Enrichment(EnrichmentActivities):
+    def __init__(
+        self, sessions: Sessions, sources: Mapping[str, EnrichmentSource], settings: EnrichmentSettings
+    ) -> None:
+        self._sessions = sessions
+        self._sources = sources
+        self._settings = settings
+
+    @activity.defn(name="plan_enrichment")
+    @mapped
+    async def plan(self, job: JobRef) -> JobPlan:
+        return await plan(self._sessions, job, self._settings)
+
+    @activity.defn(name="lookup")
+    @mapped
+    async def lookup(self, command: Lookup) -> LookupDone:
+        source = self._sources[command.provider]
+        async with beating():
+            return await look_up(self._sessions, source, command, self._settings, stopping=activity.is_worker_shutdown)
+
+    @activity.defn(name="settle_enrichment")
+    @mapped
+    async def settle(self, command: Settle) -> Settled:
+        return await settle(
+            self._sessions,
+            UUID(command.workspace_id),
+            UUID(command.job_id),
+            interrupted=command.interrupted,
+        )

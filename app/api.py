@@ -1,0 +1,97 @@
+"""The HTTP door: mounts every domain's routes, and turns every error into an answer in the envelope."""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app.catalog import routes as catalog
+from app.credits import routes as credit_ledger
+from app.deps import details_of
+from app.enrichment import routes as enrichment
+from app.envelope import API_VERSION, error_envelope, errors, respond
+from app.errors import (
+    AppError,
+    Detail,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+from app.probes import routes as probes
+from app.redaction import redact_text
+
+BASE = f"/api/{API_VERSION}"
+
+_ROUTERS = (enrichment.router, credit_ledger.router, catalog.router)
+
+# What every operation may answer.
+_COMMON_ERRORS = errors(Unauthenticated, Forbidden, NotFound, InvalidRequest, AppError, Unavailable)
+
+_log = structlog.get_logger(__name__)
+
+
+def mount(app: FastAPI) -> None:
+    """Give `app` all routes and the answers to all errors but the unforeseen (app/middleware.py)."""
+    base = APIRouter(prefix=BASE, responses=_COMMON_ERRORS)
+    for router in _ROUTERS:
+        base.include_router(router)
+    app.include_router(base)
+    app.include_router(probes.router)
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AppError)
+    headers = {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning("request refused", path=request.url.path, code=error.code, error=str(error), exc_info=error)
+    return _answer(error.status, error.code, error.message, error.details, headers)
+
+
+async def _validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    mistakes = error.errors()
+    if any(mistake["loc"][0] == "path" for mistake in mistakes):
+        # No resource has an id of that form.
+        return _answer(NotFound.status, NotFound.code, "There is nothing at this address.")
+    return _answer(
+        InvalidRequest.status, InvalidRequest.code, "The request is not valid.", tuple(details_of(mistakes, skip=1))
+    )
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    """What Starlette says itself: an unknown path, a method that the path does not have."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+    return _answer(status, code, _HTTP_MESSAGES.get(status, status.phrase), headers=dict(error.headers or {}))
+
+
+_HTTP_MESSAGES = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take this method; the header Allow says which.",
+}
+
+
+def _answer(
+    status: int,
+    code: str,
+    message: str,
+    details: tuple[Detail, ...] = (),
+    headers: dict[str, Any] | None = None,
+) -> Response:
+    # Names of unknown fields are the caller's, and callers paste secrets into odd places.
+    safe = tuple(Detail(redact_text(each.field), redact_text(each.message)) for each in details)
+    return respond(error_envelope(code, redact_text(message), safe), status, headers)

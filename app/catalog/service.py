@@ -1,0 +1,24 @@
+"""The catalogue of providers: what each offers, and how it is doing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.catalog import repository
+from app.catalog.repository import Health
+from app.db import Sessions
+from app.providers.ports import Offer
+
+_UNTRIED = Health("closed", None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    offer: Offer
+    health: Health
+
+
+async def list_providers(sessions: Sessions, offers: Mapping[str, Offer]) -> list[Listing]:
+    """Every provider of the installation, in the order of `offers`."""
+    async with sessions.unscoped() as session:
+        health = await repository.health(session)
+    return [Listing(offer, health.get(name, _UNTRIED)) for name, offer in offers.items()]

@@ -1,0 +1,50 @@
+"""The tables of the credit ledger. Entries are append-only; an account is the sum of its entries, always."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+
+from app.db import metadata
+
+credit_accounts = Table(
+    "credit_accounts",
+    metadata,
+    Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True),
+    Column("balance", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    CheckConstraint("held >= 0", name="held_not_negative"),
+)
+
+# `seq` gives the order in which the account moved: it is drawn under the account's row lock.
+credit_entries = Table(
+    "credit_entries",
+    metadata,
+    Column("workspace_id", Uuid, ForeignKey("credit_accounts.workspace_id", ondelete="CASCADE"), nullable=False),
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("held_amount", BigInteger, nullable=False),
+    Column("balance_after", BigInteger, nullable=False),
+    Column("held_after", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reference_type", Text, nullable=False),
+    Column("reference_id", Text, nullable=False),
+    # What this entry is the effect of: ``charge:<job>:<record>:<provider>``. A second effect of the same is refused.
+    Column("business_key", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("workspace_id", "business_key"),
+    Index(None, "workspace_id", "seq"),
+    CheckConstraint("kind IN ('grant', 'hold', 'charge', 'release', 'refund', 'expiry', 'clawback')", name="kind"),
+)

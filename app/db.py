@@ -1,0 +1,113 @@
+"""PostgreSQL: engines, and transactions that are opened *for* a workspace.
+
+``sessions`` in a signature means: I open a transaction. ``session`` means: I join yours.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+from uuid import UUID
+
+import psycopg
+import uuid_utils.compat
+from pydantic import SecretStr
+from sqlalchemy import MetaData, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.errors import Unavailable
+from app.settings import DatabaseSettings
+
+# One transaction on one connection. Plain rows, no identity map: the hot paths of this product move batches.
+Session: TypeAlias = AsyncConnection
+
+# Every table of every domain registers here; app/tables.py imports them all for the migrations.
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_SET_WORKSPACE = text("SELECT set_config('holdfast.workspace_id', :workspace_id, true)")
+
+
+def new_id() -> UUID:
+    """A UUIDv7, made here because production may be PostgreSQL 15."""
+    return uuid_utils.compat.uuid7()
+
+
+def create_engine(url: SecretStr, settings: DatabaseSettings, *, application: str) -> AsyncEngine:
+    """An engine of its own pool. Nothing connects yet.
+
+    `application` is what operators see in pg_stat_activity.
+    """
+    milliseconds = int(settings.statement_timeout_seconds * 1000)
+    return create_async_engine(
+        make_url(url.get_secret_value()).set(drivername="postgresql+psycopg"),
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+        connect_args={
+            "application_name": f"holdfast {application}",
+            "connect_timeout": 5,
+            "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+        },
+    )
+
+
+class Sessions:
+    """Opens transactions on one engine: commit at the end of the block, rollback on an exception."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def for_workspace(self, workspace_id: UUID) -> AsyncIterator[Session]:
+        """A transaction that sees and writes rows of this workspace only (row-level security).
+
+        Raises Unavailable when the database cannot be reached or went away.
+        """
+        async with self.unscoped() as session:
+            await session.execute(_SET_WORKSPACE, {"workspace_id": str(workspace_id)})
+            yield session
+
+    @asynccontextmanager
+    async def unscoped(self) -> AsyncIterator[Session]:
+        """A transaction that names no workspace: of tenant tables it sees nothing, unless the role is the platform's.
+
+        Raises Unavailable when the database cannot be reached or went away.
+        """
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise Unavailable("The database is not available; try again.", retry_after=1) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Unavailable("The database connection was lost; try again.", retry_after=1) from error
+            raise
+
+
+async def notifications(engine: AsyncEngine, channel: str) -> AsyncIterator[str]:
+    """The payloads sent to a channel from now on, on a connection of its own; begins with one empty payload, so that
+    whatever came before is looked at once.
+
+    Raises Unavailable when the connection is lost: what was sent meanwhile is lost too, so look again.
+    """
+    try:
+        async with engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            if driver is None:
+                raise Unavailable("The database connection was lost; try again.", retry_after=1)
+            await driver.set_autocommit(True)
+            await driver.execute(f"LISTEN {channel}")
+            yield ""
+            async for notification in driver.notifies():
+                yield notification.payload
+    except (OperationalError, psycopg.OperationalError) as error:
+        raise Unavailable("The database connection was lost; try again.", retry_after=1) from error

@@ -1,0 +1,392 @@
+"""The SQL of a running job: plan, look up, settle.
+
+Lock order in every transaction: job, answers, records, job's provider, balance last.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+
+from app.db import Session
+from app.enrichment.waterfall import StoredAnswer
+from app.providers.ports import Entity
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """What a lookup must know of its job and its provider. `limited`: the hold does not cover the worst case."""
+
+    finished: bool
+    desired_state: str
+    entity: Entity
+    fields: tuple[str, ...]
+    min_confidence: float
+    on_outage: str
+    max_wait_seconds: float
+    limited: bool
+    credit_cost: int
+
+
+@dataclass(slots=True)
+class OpenRecord:
+    """A record without a final status, and its answers so far in the order of the job's providers."""
+
+    position: int
+    subject_key: str
+    subject: Mapping[str, str]
+    answers: list[StoredAnswer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAnswer:
+    """An answer to store: one row of a flush."""
+
+    position: int
+    outcome: str
+    reason: str | None
+    found: Mapping[str, Any] | None
+    credits: int
+    tries: int
+    answered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The final status of a record."""
+
+    position: int
+    status: str
+    reason: str | None
+
+
+_BEGIN = text("""
+    UPDATE enrichment_jobs
+    SET status = CASE desired_state WHEN 'paused' THEN 'paused' ELSE 'running' END,
+        started_at = coalesce(started_at, now()), alive_at = now()
+    WHERE id = :job_id AND finished_at IS NULL
+    RETURNING desired_state, total, chunk, "window"
+""")
+# While a job is paused its waiting does not count.
+_STOP_WAITING = text("""
+    UPDATE enrichment_job_providers
+    SET waited_seconds = waited_seconds + extract(epoch FROM now() - waiting_since),
+        waiting_since = NULL, waiting_until = NULL
+    WHERE job_id = :job_id AND waiting_since IS NOT NULL
+""")
+_FIRST_OPEN = text("""
+    SELECT position FROM enrichment_records WHERE job_id = :job_id AND status = 'pending' ORDER BY position LIMIT 1
+""")
+_PROVIDERS = text("SELECT provider FROM enrichment_job_providers WHERE job_id = :job_id ORDER BY position")
+
+_JOB = text("""
+    SELECT j.finished_at IS NOT NULL AS finished, j.desired_state, j.entity, j.fields, j.min_confidence, j.on_outage,
+           j.max_wait_seconds, j.held < j.worst_case AS limited, p.credit_cost
+    FROM enrichment_jobs AS j JOIN enrichment_job_providers AS p ON p.job_id = j.id
+    WHERE j.id = :job_id AND p.provider = :provider
+""")
+_OPEN_RECORDS = text("""
+    SELECT position, subject_key, subject FROM enrichment_records
+    WHERE job_id = :job_id AND position BETWEEN :first AND :last AND leader = position AND status = 'pending'
+    ORDER BY position
+""")
+_ANSWERS = text("""
+    SELECT a.position, a.provider, a.outcome, a.answered_at, a.found, a.credits, a.tries, a.reason
+    FROM enrichment_answers AS a JOIN enrichment_job_providers AS p USING (job_id, provider)
+    WHERE a.job_id = :job_id AND a.position BETWEEN :first AND :last
+    ORDER BY a.position, p.position
+""")
+_HAS_FOLLOWERS = text("""
+    SELECT EXISTS (SELECT FROM enrichment_records
+                   WHERE job_id = :job_id AND leader BETWEEN :first AND :last AND leader <> position)
+""")
+
+_LOCK = text("""
+    SELECT finished_at IS NOT NULL AS finished, desired_state FROM enrichment_jobs WHERE id = :job_id
+    FOR NO KEY UPDATE
+""")
+# One statement a flush: answers that are new (or end a retrying one), endings, counters. Rows come sorted by position.
+_WRITE = """
+    WITH new AS (
+        INSERT INTO enrichment_answers AS a (workspace_id, job_id, position, provider, outcome, reason, found, credits,
+                                             tries, answered_at)
+        SELECT :workspace_id, :job_id, n.position, :provider, n.outcome, n.reason, n.found::jsonb, n.credits, n.tries,
+               n.answered_at
+        FROM unnest(CAST(:positions AS int[]), CAST(:outcomes AS text[]), CAST(:reasons AS text[]),
+                    CAST(:founds AS text[]), CAST(:credits AS int[]), CAST(:tries AS smallint[]),
+                    CAST(:answered AS timestamptz[]))
+             AS n(position, outcome, reason, found, credits, tries, answered_at)
+        ON CONFLICT (job_id, position, provider) DO UPDATE
+        SET outcome = excluded.outcome, reason = excluded.reason, found = excluded.found, credits = excluded.credits,
+            tries = excluded.tries, answered_at = excluded.answered_at
+        WHERE a.outcome = 'retrying'
+        RETURNING a.position, a.outcome, a.credits
+    ), ended AS (
+        UPDATE enrichment_records AS r SET status = e.status, reason = e.reason
+        FROM unnest(CAST(:ended_positions AS int[]), CAST(:statuses AS text[]), CAST(:ended_reasons AS text[]))
+             AS e(position, status, reason)
+        WHERE r.job_id = :job_id AND {who} = e.position AND r.status = 'pending'
+        RETURNING r.status
+    ), counted AS (
+        UPDATE enrichment_jobs AS j
+        SET matched = j.matched + c.matched, partial = j.partial + c.partial,
+            not_found = j.not_found + c.not_found, failed = j.failed + c.failed,
+            charged = j.charged + (SELECT coalesce(sum(credits), 0) FROM new),
+            answered_at = now(), alive_at = now()
+        FROM (SELECT count(*) FILTER (WHERE status = 'matched') AS matched,
+                     count(*) FILTER (WHERE status = 'partial') AS partial,
+                     count(*) FILTER (WHERE status = 'not_found') AS not_found,
+                     count(*) FILTER (WHERE status = 'failed') AS failed
+              FROM ended) AS c
+        WHERE j.id = :job_id
+    ), told AS (
+        UPDATE enrichment_job_providers
+        SET calls = calls + :calls, errors = errors + :errors,
+            matches = matches + (SELECT count(*) FROM new WHERE outcome = 'found'),
+            waited_seconds = waited_seconds
+                + CASE WHEN :answered_any THEN coalesce(extract(epoch FROM now() - waiting_since), 0) ELSE 0 END,
+            waiting_since = CASE WHEN :answered_any THEN NULL ELSE waiting_since END,
+            waiting_until = CASE WHEN :answered_any THEN NULL ELSE waiting_until END
+        WHERE job_id = :job_id AND provider = :provider
+    )
+    SELECT position, credits FROM new WHERE credits > 0 ORDER BY position
+"""
+_WRITE_LEADERS = text(_WRITE.format(who="r.position"))
+# `leader` of a leader is its own position: with followers in the job's chunk, all of a leader's records end with it.
+_WRITE_GROUPS = text(_WRITE.format(who="r.leader"))
+
+_PARK = text("""
+    UPDATE enrichment_job_providers
+    SET waiting_since = CASE WHEN :counts THEN coalesce(waiting_since, now()) ELSE waiting_since END,
+        waiting_until = now() + make_interval(secs => :delay_seconds), last_error = :error
+    WHERE job_id = :job_id AND provider = :provider
+    RETURNING waited_seconds + coalesce(extract(epoch FROM now() - waiting_since), 0) AS waited_seconds
+""")
+_ALIVE = text("UPDATE enrichment_jobs SET alive_at = now() WHERE id = :job_id AND finished_at IS NULL")
+
+_SETTLE_LOCK = text("""
+    SELECT status, desired_state, held, charged, finished_at IS NOT NULL AS finished FROM enrichment_jobs
+    WHERE id = :job_id FOR NO KEY UPDATE
+""")
+_END_OPEN_RECORDS = text("""
+    UPDATE enrichment_records SET status = :status, reason = :reason WHERE job_id = :job_id AND status = 'pending'
+""")
+_FINISH = text("""
+    UPDATE enrichment_jobs
+    SET status = :status, error = :error, finished_at = now(), alive_at = now(),
+        cancelled = cancelled + CASE WHEN :records = 'cancelled' THEN :ended ELSE 0 END,
+        failed = failed + CASE WHEN :records = 'failed' THEN :ended ELSE 0 END
+    WHERE id = :job_id
+""")
+_DROP_RESERVATIONS = text("DELETE FROM enrichment_reservations WHERE job_id = :job_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    desired_state: Literal["running", "paused", "cancelled"]
+    total: int
+    chunk: int
+    window: int
+
+
+async def begin(session: Session, job_id: UUID) -> Begun | None:
+    """Mark an unfinished job running (or paused, where that is wanted); None for one that is finished or absent."""
+    row = (await session.execute(_BEGIN, {"job_id": job_id})).mappings().one_or_none()
+    return Begun(**row) if row else None
+
+
+async def stop_waiting(session: Session, job_id: UUID) -> None:
+    await session.execute(_STOP_WAITING, {"job_id": job_id})
+
+
+async def first_open_position(session: Session, job_id: UUID) -> int | None:
+    return (await session.execute(_FIRST_OPEN, {"job_id": job_id})).scalar_one_or_none()
+
+
+async def providers_in_order(session: Session, job_id: UUID) -> tuple[str, ...]:
+    return tuple((await session.execute(_PROVIDERS, {"job_id": job_id})).scalars())
+
+
+async def running_job(session: Session, job_id: UUID, provider: str) -> RunningJob | None:
+    row = (await session.execute(_JOB, {"job_id": job_id, "provider": provider})).mappings().one_or_none()
+    return RunningJob(**{**row, "fields": tuple(row["fields"])}) if row else None
+
+
+async def open_records(session: Session, job_id: UUID, first: int, last: int) -> list[OpenRecord]:
+    """Leaders of the range that have no final status, with the answers that they have."""
+    span = {"job_id": job_id, "first": first, "last": last}
+    records = [OpenRecord(*row) for row in await session.execute(_OPEN_RECORDS, span)]
+    by_position = {record.position: record for record in records}
+    for position, *answer in await session.execute(_ANSWERS, span):
+        if record := by_position.get(position):
+            record.answers.append(StoredAnswer(*answer))
+    return records
+
+
+async def has_followers(session: Session, job_id: UUID, first: int, last: int) -> bool:
+    return bool((await session.execute(_HAS_FOLLOWERS, {"job_id": job_id, "first": first, "last": last})).scalar_one())
+
+
+async def lock_job(session: Session, job_id: UUID) -> tuple[bool, str]:
+    """Lock the job's row to the end of the transaction; whether it is finished, and its desired state."""
+    row = (await session.execute(_LOCK, {"job_id": job_id})).one()
+    return row.finished, row.desired_state
+
+
+async def write_flush(
+    session: Session,
+    *,
+    workspace_id: UUID,
+    job_id: UUID,
+    provider: str,
+    answers: Sequence[NewAnswer],
+    endings: Sequence[Ending],
+    with_followers: bool,
+    calls: int,
+    errors: int,
+) -> list[tuple[int, int]]:
+    """Store answers, endings and counters; return (position, credits) of the new answers that cost something."""
+    answers = sorted(answers, key=lambda answer: answer.position)
+    endings = sorted(endings, key=lambda ending: ending.position)
+    rows = await session.execute(
+        _WRITE_GROUPS if with_followers else _WRITE_LEADERS,
+        {
+            "workspace_id": workspace_id,
+            "job_id": job_id,
+            "provider": provider,
+            "positions": [answer.position for answer in answers],
+            "outcomes": [answer.outcome for answer in answers],
+            "reasons": [answer.reason for answer in answers],
+            "founds": [orjson.dumps(answer.found).decode() if answer.found is not None else None for answer in answers],
+            "credits": [answer.credits for answer in answers],
+            "tries": [answer.tries for answer in answers],
+            "answered": [answer.answered_at for answer in answers],
+            "ended_positions": [ending.position for ending in endings],
+            "statuses": [ending.status for ending in endings],
+            "ended_reasons": [ending.reason for ending in endings],
+            "calls": calls,
+            "errors": errors,
+            "answered_any": any(answer.outcome in ("found", "missed", "unreachable") for answer in answers),
+        },
+    )
+    return [(row.position, row.credits) for row in rows]
+
+
+async def park(
+    session: Session, job_id: UUID, provider: str, *, delay_seconds: float, error: str, counts: bool
+) -> float:
+    """Note that the job waits for the provider; return how many seconds it has waited for it in all.
+
+    `counts`: the wait is an outage, which is limited by the job's max_wait_seconds; a throttle is not.
+    """
+    waited = await session.execute(
+        _PARK,
+        {
+            "job_id": job_id,
+            "provider": provider,
+            "delay_seconds": delay_seconds,
+            "error": error,
+            "counts": counts,
+        },
+    )
+    await session.execute(_ALIVE, {"job_id": job_id})
+    return float(waited.scalar_one())
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    status: str
+    desired_state: str
+    held: int
+    charged: int
+    finished: bool
+
+
+async def lock_for_settling(session: Session, job_id: UUID) -> Settling:
+    return Settling(**(await session.execute(_SETTLE_LOCK, {"job_id": job_id})).mappings().one())
+
+
+async def end_open_records(session: Session, job_id: UUID, status: str, reason: str | None) -> int:
+    """Give every record without a final status this one; return how many there were."""
+    ended = await session.execute(_END_OPEN_RECORDS, {"job_id": job_id, "status": status, "reason": reason})
+    return ended.rowcount
+
+
+async def finish(session: Session, job_id: UUID, *, status: str, error: str | None, records: str, ended: int) -> None:
+    await session.execute(
+        _FINISH, {"job_id": job_id, "status": status, "error": error, "records": records, "ended": ended}
+    )
+    await session.execute(_DROP_RESERVATIONS, {"job_id": job_id})
+    await stop_waiting(session, job_id)
+
+
+# A lookup's row is replaced, not added to: it always says what that lookup may still charge.
+_RESERVE = text("""
+    WITH job AS (
+        SELECT workspace_id, held - charged AS left_over FROM enrichment_jobs WHERE id = :job_id
+    ), others AS (
+        SELECT coalesce(sum(credits), 0) AS credits FROM enrichment_reservations
+        WHERE job_id = :job_id AND (provider, first) <> (:provider, :first)
+    ), own AS (
+        INSERT INTO enrichment_reservations (workspace_id, job_id, provider, first, credits)
+        SELECT job.workspace_id, :job_id, :provider, :first,
+               greatest(least(:wanted, job.left_over - others.credits), 0)
+        FROM job, others
+        ON CONFLICT (job_id, provider, first) DO UPDATE SET credits = excluded.credits
+        RETURNING credits
+    )
+    SELECT own.credits, others.credits FROM own, others
+""")
+_SPEND = text("""
+    UPDATE enrichment_reservations SET credits = credits - :credits
+    WHERE job_id = :job_id AND provider = :provider AND first = :first
+""")
+_DROP = text("""
+    DELETE FROM enrichment_reservations WHERE job_id = :job_id AND provider = :provider AND first = :first
+""")
+
+
+async def reserve(session: Session, job_id: UUID, provider: str, first: int, wanted: int) -> tuple[int, int]:
+    """Make this lookup's reservation up to `wanted` credits; return it, and what other lookups have reserved."""
+    await lock_job(session, job_id)
+    key = {"job_id": job_id, "provider": provider, "first": first}
+    own, others = (await session.execute(_RESERVE, {**key, "wanted": wanted})).one()
+    return int(own), int(others)
+
+
+async def spend_reserved(session: Session, job_id: UUID, provider: str, first: int, credits: int) -> None:
+    await session.execute(_SPEND, {"job_id": job_id, "provider": provider, "first": first, "credits": credits})
+
+
+async def drop_reservation(session: Session, job_id: UUID, provider: str, first: int) -> None:
+    await session.execute(_DROP, {"job_id": job_id, "provider": provider, "first": first})
+
+
+# A command on its way is a sign of life of its own: the relay has it.
+_CLAIM_SILENT = text("""
+    UPDATE enrichment_jobs SET alive_at = now()
+    WHERE id IN (
+        SELECT j.id FROM enrichment_jobs AS j
+        WHERE j.finished_at IS NULL AND j.alive_at < now() - make_interval(secs => :seconds)
+          AND NOT EXISTS (SELECT FROM outbox_commands AS c
+                          WHERE c.workflow_id = 'enrichment-job/' || j.id AND c.dead_at IS NULL)
+        ORDER BY j.alive_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    )
+    RETURNING workspace_id, id
+""")
+_UNFINISHED_TOTAL = text("SELECT total FROM enrichment_jobs WHERE id = :job_id AND finished_at IS NULL")
+
+
+async def claim_silent_jobs(session: Session, *, seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
+    """(workspace, job) of unfinished jobs that were silent for so long; each counts as alive from now on."""
+    rows = await session.execute(_CLAIM_SILENT, {"seconds": seconds, "limit": limit})
+    return [(row.workspace_id, row.id) for row in rows]
+
+
+async def unfinished_total(session: Session, job_id: UUID) -> int | None:
+    """How many records the job has; None once it is finished."""
+    return (await session.execute(_UNFINISHED_TOTAL, {"job_id": job_id})).scalar_one_or_none()

@@ -1,0 +1,167 @@
+"""The tables of enrichment: jobs, their records, what each provider answered, how a job stands with a provider."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON, JSONB
+
+from app.db import metadata
+
+enrichment_jobs = Table(
+    "enrichment_jobs",
+    metadata,
+    Column("workspace_id", Uuid, nullable=False),
+    Column("id", Uuid, primary_key=True),
+    Column("retry_of", Uuid),
+    Column("entity", Text, nullable=False),
+    # queued, running, paused, completed, cancelled, failed; "waiting" is derived where it is read.
+    Column("status", Text, nullable=False, server_default="queued"),
+    Column("desired_state", Text, nullable=False, server_default="running"),
+    Column("error", Text),
+    # The input's own columns, in order, for the export.
+    Column("columns", ARRAY(Text), nullable=False),
+    Column("fields", ARRAY(Text), nullable=False),
+    Column("on_outage", Text, nullable=False),
+    Column("max_wait_seconds", Float, nullable=False),
+    Column("max_credits", BigInteger),
+    Column("min_confidence", Float, nullable=False),
+    Column("reuse_within_seconds", Float, nullable=False),
+    Column("chunk", Integer, nullable=False),
+    Column("window", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("matched", Integer, nullable=False, server_default="0"),
+    Column("partial", Integer, nullable=False, server_default="0"),
+    Column("not_found", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("cancelled", Integer, nullable=False, server_default="0"),
+    Column("held", BigInteger, nullable=False),
+    # The most that the listed providers could cost: when `held` covers it, no call needs a reservation.
+    Column("worst_case", BigInteger, nullable=False),
+    Column("charged", BigInteger, nullable=False, server_default="0"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_at", DateTime(timezone=True)),
+    Column("finished_at", DateTime(timezone=True)),
+    # Last committed answer, and last sign of life of any kind (the reconciler looks for silence).
+    Column("answered_at", DateTime(timezone=True)),
+    Column("alive_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("workspace_id", "id"),
+    ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["workspace_id", "retry_of"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"]),
+    # Not on alive_at: each flush writes that, and an update of an indexed column cannot stay on its page.
+    Index("ix_enrichment_jobs_unfinished", "id", postgresql_where=text("finished_at IS NULL")),
+    CheckConstraint("status IN ('queued', 'running', 'paused', 'completed', 'cancelled', 'failed')", name="status"),
+    CheckConstraint("desired_state IN ('running', 'paused', 'cancelled')", name="desired_state"),
+    CheckConstraint("on_outage IN ('wait', 'skip')", name="on_outage"),
+    CheckConstraint("total >= matched + partial + not_found + failed + cancelled", name="counts"),
+)
+
+# One row for each provider of a job, in the order in which they are asked.
+enrichment_job_providers = Table(
+    "enrichment_job_providers",
+    metadata,
+    Column("workspace_id", Uuid, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("credit_cost", Integer, nullable=False),
+    Column("calls", BigInteger, nullable=False, server_default="0"),
+    Column("matches", BigInteger, nullable=False, server_default="0"),
+    Column("errors", BigInteger, nullable=False, server_default="0"),
+    # The wait that is going on, and what earlier waits of this job for this provider came to.
+    Column("waiting_since", DateTime(timezone=True)),
+    Column("waiting_until", DateTime(timezone=True)),
+    Column("waited_seconds", Float, nullable=False, server_default="0"),
+    Column("last_error", Text),
+    PrimaryKeyConstraint("job_id", "provider"),
+    ForeignKeyConstraint(
+        ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
+    ),
+)
+
+enrichment_records = Table(
+    "enrichment_records",
+    metadata,
+    Column("workspace_id", Uuid, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    # As it came, column order kept (json, not jsonb).
+    Column("input", JSON, nullable=False),
+    # What it is looked up by, normalised, and the name of that; NULL where there is nothing to look up by.
+    Column("subject", JSON),
+    Column("subject_key", Text),
+    # The first record of the job with the same subject_key: it pays, the others reuse its answers.
+    Column("leader", Integer, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("reason", Text),
+    # {"code", "field", "message"} of an invalid record.
+    Column("error", JSONB),
+    PrimaryKeyConstraint("job_id", "position"),
+    UniqueConstraint("job_id", "key"),
+    ForeignKeyConstraint(
+        ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
+    ),
+    # Small as long as few are left: how a plan finds where to go on.
+    Index("ix_enrichment_records_pending", "job_id", "position", postgresql_where=text("status = 'pending'")),
+    Index("ix_enrichment_records_followers", "job_id", "leader", postgresql_where=text("leader <> position")),
+    CheckConstraint("status IN ('pending', 'matched', 'partial', 'not_found', 'failed', 'cancelled')", name="status"),
+)
+
+# What one provider answered about one record. The primary key is the business key of the charge.
+enrichment_answers = Table(
+    "enrichment_answers",
+    metadata,
+    Column("workspace_id", Uuid, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("provider", Text, nullable=False),
+    # found, missed, unreachable, skipped_outage, gave_up, rejected, malformed, budget are final;
+    # retrying is not: `tries` calls failed so far.
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    # {field: [value, confidence]} of a found answer.
+    Column("found", JSONB),
+    Column("credits", Integer, nullable=False, server_default="0"),
+    Column("tries", SmallInteger, nullable=False, server_default="1"),
+    Column("answered_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("job_id", "position", "provider"),
+    ForeignKeyConstraint(
+        ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
+    ),
+    CheckConstraint(
+        "outcome IN ('found', 'missed', 'unreachable', 'skipped_outage', 'gave_up', 'rejected', 'malformed',"
+        " 'budget', 'retrying')",
+        name="outcome",
+    ),
+)
+
+# Credits set aside for the calls of a running lookup, where the job's hold is smaller than its worst case.
+enrichment_reservations = Table(
+    "enrichment_reservations",
+    metadata,
+    Column("workspace_id", Uuid, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("first", Integer, nullable=False),
+    Column("credits", BigInteger, nullable=False),
+    PrimaryKeyConstraint("job_id", "provider", "first"),
+    ForeignKeyConstraint(
+        ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
+    ),
+)

@@ -1,0 +1,108 @@
+"""What a job is asked to do, checked against what the installation offers."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from app.errors import Detail, InvalidRequest
+from app.providers.ports import FIELDS, Entity, Offer, Query
+
+OnOutage = Literal["wait", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """A job as its caller wants it. `fields` and `providers`: None leaves the choice to `choose`."""
+
+    entity: Entity
+    fields: Sequence[str] | None = None
+    providers: Sequence[str] | None = None
+    on_outage: OnOutage = "wait"
+    max_wait_seconds: float = 86_400
+    max_credits: int | None = None
+    min_confidence: float = 0.5
+    reuse_within_seconds: float = 0
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which fields a job fills and which providers it asks, in order."""
+
+    entity: Entity
+    fields: tuple[str, ...]
+    providers: tuple[Offer, ...]
+
+    def cost(self, inputs: Collection[str]) -> int:
+        """The credits that a record with these inputs (a subset of SUBJECT_KEYS) costs at the most: as if each provider
+        that can look it up and fills a wanted field found something."""
+        query = Query(self.entity, "", dict.fromkeys(inputs, ""))
+        return sum(
+            offer.credit_cost
+            for offer in self.providers
+            if offer.capabilities.can_look_up(query) and not self._useless(offer)
+        )
+
+    def _useless(self, offer: Offer) -> bool:
+        return set(self.fields).isdisjoint(offer.capabilities.fields.get(self.entity, ()))
+
+
+def choose(options: JobOptions, offers: Mapping[str, Offer], *, within: str = "") -> Choice:
+    """Make the choices that the options leave open: all available providers that fill a wanted field, cheapest first;
+    all fields that the providers fill.
+
+    Raises InvalidRequest that names each field and provider that cannot be had; `within` is put before their paths.
+    """
+    details = [
+        *_problems("fields", options.fields, _field_problem(options.entity), within),
+        *_problems("providers", options.providers, _provider_problem(options.entity, offers), within),
+    ]
+    if details:
+        raise InvalidRequest("The job asks for something that there is not.", details=details)
+    if options.providers is None:
+        able = [offer for offer in offers.values() if offer.available and _fills(offer, options)]
+        # The sort is stable: equal prices stay in the order of the registry.
+        providers = tuple(sorted(able, key=lambda offer: offer.credit_cost))
+    else:
+        providers = tuple(offers[name] for name in options.providers)
+    filled = {field for offer in providers for field in offer.capabilities.fields.get(options.entity, ())}
+    fields = tuple(options.fields or (field for field in FIELDS[options.entity] if field in filled))
+    if not providers or not fields:
+        raise InvalidRequest(
+            f"No available provider fills a wanted field of a {options.entity}.",
+            details=[Detail(f"{within}fields", "None of the available providers fills these.")],
+        )
+    return Choice(options.entity, fields, providers)
+
+
+def _fills(offer: Offer, options: JobOptions) -> bool:
+    fillable = offer.capabilities.fields.get(options.entity, ())
+    return any(field in fillable for field in options.fields or fillable)
+
+
+def _problems(
+    option: str, names: Sequence[str] | None, problem_of: Callable[[str], str | None], within: str
+) -> Iterator[Detail]:
+    for n, name in enumerate(names or ()):
+        problem = f"{name!r} is named twice." if name in (names or ())[:n] else problem_of(name)
+        if problem:
+            yield Detail(f"{within}{option}[{n}]", problem)
+
+
+def _field_problem(entity: Entity) -> Callable[[str], str | None]:
+    known = FIELDS[entity]
+    return lambda name: None if name in known else f"A {entity} has no field {name!r}; there are {', '.join(known)}."
+
+
+def _provider_problem(entity: Entity, offers: Mapping[str, Offer]) -> Callable[[str], str | None]:
+    def problem(name: str) -> str | None:
+        offer = offers.get(name)
+        if offer is None:
+            return f"There is no provider {name!r}; there are {', '.join(offers)}."
+        if not offer.available:
+            return f"{name} is not available: it is disabled, or its credential is missing."
+        if not offer.capabilities.fields.get(entity):
+            return f"{name} knows nothing of a {entity}."
+        return None
+
+    return problem

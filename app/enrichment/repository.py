@@ -1,0 +1,201 @@
+"""The SQL by which people see their jobs and steer them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, case, exists, func, select, text
+
+from app.db import Session
+from app.enrichment.models import enrichment_job_providers, enrichment_jobs, enrichment_records
+from app.enrichment.waterfall import StoredAnswer
+from app.providers.ports import Entity, JsonValue
+
+JobStatus: TypeAlias = Literal["queued", "running", "waiting", "paused", "completed", "cancelled", "failed"]
+DesiredState: TypeAlias = Literal["running", "paused", "cancelled"]
+RecordStatus: TypeAlias = Literal["pending", "matched", "partial", "not_found", "failed", "cancelled"]
+Circuit: TypeAlias = Literal["closed", "open", "half_open"]
+
+# A job is said to wait when a provider keeps it waiting and nothing was answered for so long.
+_QUIET = text("interval '2 seconds'")
+
+
+@dataclass(frozen=True, slots=True)
+class JobProvider:
+    """How a job stands with one of its providers. `is_throttled`: it waits for quota, not for an outage to end."""
+
+    name: str
+    calls: int
+    matches: int
+    errors: int
+    circuit: Circuit
+    waiting_until: datetime | None
+    is_throttled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as people see it at the moment `now`: `status` has "waiting" derived, `held` is what its start held."""
+
+    id: UUID
+    retry_of: UUID | None
+    entity: Entity
+    status: JobStatus
+    error: str | None
+    columns: Sequence[str]
+    fields: Sequence[str]
+    on_outage: Literal["wait", "skip"]
+    max_wait_seconds: float
+    max_credits: int | None
+    min_confidence: float
+    reuse_within_seconds: float
+    total: int
+    matched: int
+    partial: int
+    not_found: int
+    failed: int
+    cancelled: int
+    held: int
+    charged: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    now: datetime
+    providers: Sequence[JobProvider]
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list shows: those with this status, created in [created_after, created_before)."""
+
+    status: JobStatus | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as it is stored; its answers are its leader's."""
+
+    position: int
+    key: str
+    input: Mapping[str, JsonValue]
+    status: RecordStatus
+    reason: str | None
+    error: Mapping[str, str] | None
+    leader: int
+
+
+_job = enrichment_jobs.c
+_provider = enrichment_job_providers.c
+_record = enrichment_records.c
+
+_is_waiting: ColumnElement[bool] = (
+    (_job.status == "running")
+    & (func.coalesce(_job.answered_at, _job.started_at, _job.created_at) < func.now() - _QUIET)
+    & exists().where(_provider.job_id == _job.id, _provider.waiting_until > func.now())
+)
+_status = case((_is_waiting, "waiting"), else_=_job.status)
+_JOBS = select(
+    *(
+        _job[name]
+        for name in (
+            "id", "retry_of", "entity", "error", "columns", "fields", "on_outage", "max_wait_seconds", "max_credits",
+            "min_confidence", "reuse_within_seconds", "total", "matched", "partial", "not_found", "failed",
+            "cancelled", "held", "charged", "created_at", "started_at", "finished_at",
+        )
+    ),
+    _status.label("status"),
+    func.now().label("now"),
+)  # fmt: skip
+# Of a provider that nothing is known of the circuit is closed.
+_PROVIDERS = text("""
+    SELECT p.job_id, p.provider AS name, p.calls, p.matches, p.errors, coalesce(h.circuit, 'closed') AS circuit,
+           CASE WHEN p.waiting_until > now() THEN p.waiting_until END AS waiting_until,
+           p.waiting_until > now() AND p.waiting_since IS NULL AS is_throttled
+    FROM enrichment_job_providers AS p LEFT JOIN provider_health AS h USING (provider)
+    WHERE p.job_id = ANY(CAST(:job_ids AS uuid[]))
+    ORDER BY p.job_id, p.position
+""")
+_ANSWERS = text("""
+    SELECT a.position, a.provider, a.outcome, a.answered_at, a.found, a.credits, a.tries, a.reason
+    FROM enrichment_answers AS a JOIN enrichment_job_providers AS p USING (job_id, provider)
+    WHERE a.job_id = :job_id AND a.position = ANY(CAST(:positions AS int[]))
+    ORDER BY a.position, p.position
+""")
+_SET_DESIRED_STATE = text("UPDATE enrichment_jobs SET desired_state = :desired_state WHERE id = :job_id")
+_LOCK = text("""
+    SELECT finished_at IS NOT NULL AS finished, desired_state FROM enrichment_jobs WHERE id = :job_id
+    FOR NO KEY UPDATE
+""")
+
+
+async def job(session: Session, job_id: UUID) -> Job | None:
+    """The job, or None where the session's workspace has none of this id."""
+    jobs = await _jobs(session, _JOBS.where(_job.id == job_id))
+    return jobs[0] if jobs else None
+
+
+async def existing_job(session: Session, job_id: UUID) -> Job:
+    """The job, of which the caller knows that it is there."""
+    return (await _jobs(session, _JOBS.where(_job.id == job_id)))[0]
+
+
+async def jobs(session: Session, wanted: JobFilter, *, before: UUID | None, limit: int) -> list[Job]:
+    """The newest first; `before` continues after the last one seen."""
+    query = _JOBS.order_by(_job.id.desc()).limit(limit)
+    if wanted.status is not None:
+        query = query.where(_status == wanted.status)
+    if wanted.created_after is not None:
+        query = query.where(_job.created_at >= wanted.created_after)
+    if wanted.created_before is not None:
+        query = query.where(_job.created_at < wanted.created_before)
+    if before is not None:
+        query = query.where(_job.id < before)
+    return await _jobs(session, query)
+
+
+async def records(
+    session: Session, job_id: UUID, *, after: int, limit: int, status: RecordStatus | None = None
+) -> list[StoredRecord]:
+    """Records in input order, from the position after `after`."""
+    query = (
+        select(
+            _record.position, _record.key, _record.input, _record.status, _record.reason, _record.error, _record.leader
+        )
+        .where(_record.job_id == job_id, _record.position > after)
+        .order_by(_record.position)
+        .limit(limit)
+    )
+    if status is not None:
+        query = query.where(_record.status == status)
+    return [StoredRecord(*row) for row in await session.execute(query)]
+
+
+async def answers(session: Session, job_id: UUID, positions: Sequence[int]) -> dict[int, list[StoredAnswer]]:
+    """The answers about these records, by position, in the order of the job's providers."""
+    found: dict[int, list[StoredAnswer]] = {}
+    for position, *answer in await session.execute(_ANSWERS, {"job_id": job_id, "positions": list(positions)}):
+        found.setdefault(position, []).append(StoredAnswer(*answer))
+    return found
+
+
+async def lock_job(session: Session, job_id: UUID) -> tuple[bool, DesiredState] | None:
+    """Lock the job's row; whether it is finished, and what is wanted of it. None where there is no such job."""
+    row = (await session.execute(_LOCK, {"job_id": job_id})).one_or_none()
+    return (row.finished, row.desired_state) if row else None
+
+
+async def set_desired_state(session: Session, job_id: UUID, desired_state: DesiredState) -> None:
+    await session.execute(_SET_DESIRED_STATE, {"job_id": job_id, "desired_state": desired_state})
+
+
+async def _jobs(session: Session, query: Select[Any]) -> list[Job]:
+    rows = (await session.execute(query)).mappings().all()
+    providers: dict[UUID, list[JobProvider]] = {row["id"]: [] for row in rows}
+    if rows:
+        for job_id, *provider in await session.execute(_PROVIDERS, {"job_ids": list(providers)}):
+            providers[job_id].append(JobProvider(*provider))
+    return [Job(**row, providers=providers[row["id"]]) for row in rows]

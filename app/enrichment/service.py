@@ -1,0 +1,170 @@
+"""Jobs and their records as people see them, and pause, resume and cancel."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from app.db import Session, Sessions
+from app.enrichment import repository
+from app.enrichment.errors import JobCancelling, JobFinished
+from app.enrichment.repository import DesiredState, Job, JobFilter, RecordStatus, StoredRecord
+from app.enrichment.waterfall import StoredAnswer, Value, merge
+from app.errors import NotFound
+from app.outbox import service as outbox
+from app.providers.ports import JsonValue
+from workflows import ids
+
+WaitingFor: TypeAlias = Literal["outage", "quota", "credits", "pause"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A provider's turn with a record. `outcome` is "reused" where the answer was bought for another record."""
+
+    provider: str
+    outcome: str
+    credits: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record with what is known of it so far."""
+
+    position: int
+    key: str
+    input: Mapping[str, JsonValue]
+    status: RecordStatus
+    fields: Mapping[str, Value]
+    reason: str | None
+    attempts: Sequence[Attempt]
+    error: Mapping[str, str] | None
+
+
+async def get_job(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
+    """Raises NotFound."""
+    async with sessions.for_workspace(workspace_id) as session:
+        return _found(await repository.job(session, job_id))
+
+
+async def list_jobs(
+    sessions: Sessions, workspace_id: UUID, wanted: JobFilter, *, before: UUID | None, limit: int
+) -> list[Job]:
+    """The newest first; `before` continues after the last one seen."""
+    async with sessions.for_workspace(workspace_id) as session:
+        return await repository.jobs(session, wanted, before=before, limit=limit)
+
+
+async def list_records(
+    sessions: Sessions,
+    workspace_id: UUID,
+    job_id: UUID,
+    *,
+    after: int,
+    limit: int,
+    status: RecordStatus | None = None,
+) -> list[Record]:
+    """Records in input order from the position after `after`. Raises NotFound."""
+    async with sessions.for_workspace(workspace_id) as session:
+        job = _found(await repository.job(session, job_id))
+        return await read_records(session, job, after=after, limit=limit, status=status)
+
+
+async def read_records(
+    session: Session, job: Job, *, after: int, limit: int, status: RecordStatus | None = None
+) -> list[Record]:
+    """A page of the job's records with their values merged."""
+    stored = await repository.records(session, job.id, after=after, limit=limit, status=status)
+    answers = await repository.answers(session, job.id, sorted({record.leader for record in stored}))
+    return [_record(job, record, answers.get(record.leader, ())) for record in stored]
+
+
+async def pause(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
+    """Have no new provider call begin, until the job is resumed. Raises NotFound, JobFinished, JobCancelling."""
+    return await _steer(sessions, workspace_id, job_id, "paused")
+
+
+async def resume(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
+    """Let a paused job go on. Raises NotFound, JobFinished, JobCancelling."""
+    return await _steer(sessions, workspace_id, job_id, "running")
+
+
+async def cancel(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
+    """Have the job end; what was found is kept, and the rest of its hold is released. Raises NotFound, JobFinished."""
+    return await _steer(sessions, workspace_id, job_id, "cancelled")
+
+
+def pending(job: Job) -> int:
+    """How many records have no end yet."""
+    return job.total - job.matched - job.partial - job.not_found - job.failed - job.cancelled
+
+
+def credits_held(job: Job) -> int:
+    """What is held for the job now: nothing, once it has ended."""
+    return 0 if job.finished_at else job.held - job.charged
+
+
+def waiting_for(job: Job) -> WaitingFor | None:
+    """What keeps the job from going on."""
+    if job.status == "paused":
+        return "pause"
+    if job.status != "waiting":
+        return None
+    waiting = [provider for provider in job.providers if provider.waiting_until]
+    return "quota" if waiting and all(provider.is_throttled for provider in waiting) else "outage"
+
+
+def eta_seconds(job: Job) -> float | None:
+    """Until the end at the pace so far; None while the job does not run or nothing has ended yet."""
+    ended = job.total - pending(job)
+    if job.status != "running" or job.started_at is None or ended == 0:
+        return None
+    return round((job.now - job.started_at).total_seconds() / ended * pending(job), 1)
+
+
+def _found(job: Job | None) -> Job:
+    if job is None:
+        raise NotFound("There is no such job.")
+    return job
+
+
+async def _steer(sessions: Sessions, workspace_id: UUID, job_id: UUID, desired_state: DesiredState) -> Job:
+    """Write what is wanted and wake the workflow, which reads it: so neither order nor repetition matters."""
+    async with sessions.for_workspace(workspace_id) as session:
+        locked = await repository.lock_job(session, job_id)
+        if locked is None:
+            raise NotFound("There is no such job.")
+        finished, wanted = locked
+        if finished:
+            raise JobFinished("The job has ended.")
+        if wanted == "cancelled" != desired_state:
+            raise JobCancelling("The job is being cancelled.")
+        if wanted != desired_state:
+            await repository.set_desired_state(session, job_id, desired_state)
+            await outbox.wake(session, workspace_id, ids.enrichment_job(str(job_id)))
+        return await repository.existing_job(session, job_id)
+
+
+def _record(job: Job, stored: StoredRecord, answers: Sequence[StoredAnswer]) -> Record:
+    is_follower = stored.leader != stored.position
+    return Record(
+        position=stored.position,
+        key=stored.key,
+        input=stored.input,
+        status=stored.status,
+        fields=merge(job.fields, answers, job.min_confidence),
+        reason=stored.reason,
+        attempts=[
+            Attempt(
+                answer.provider,
+                "reused" if is_follower else answer.outcome,
+                0 if is_follower else answer.credits,
+                answer.answered_at,
+            )
+            for answer in answers
+            if answer.outcome != "retrying"
+        ],
+        error=stored.error,
+    )

@@ -1,0 +1,212 @@
+"""Starting a job: its rows, the command that starts its workflow and its hold, in one transaction.
+
+A new request and a retry of an older job differ only in where their rows come from.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from uuid import UUID
+
+from app.credits import service as credits
+from app.credits.errors import InsufficientCredits
+from app.db import Session, Sessions, new_id
+from app.enrichment import repository as jobs
+from app.enrichment import submit_repository as repository
+from app.enrichment.errors import JobNotFinished, NothingToRetry
+from app.enrichment.intake import InputRow, Intake
+from app.enrichment.options import Choice, JobOptions, choose
+from app.enrichment.repository import Job
+from app.enrichment.start import start_job
+from app.enrichment.submit_repository import Staged
+from app.errors import Detail, InvalidRequest, NotFound
+from app.idempotency import service as idempotency
+from app.idempotency.service import Remembered, Scope
+from app.providers.ports import SUBJECT_KEYS, Offer
+from app.settings import EnrichmentSettings
+
+# Rows that are parsed, normalised and sent to PostgreSQL at a time: what a submission holds in memory.
+_BATCH = 1000
+# Invalid rows that a strict request is told about.
+_REFUSALS_TOLD = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The caller's Idempotency-Key, and what makes another request the same as this one."""
+
+    scope: Scope
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What is the same for every submission of a request: whose it is, the shape of jobs, and how it is answered.
+
+    `answer` is what the caller is told of the new job; it is remembered under `once`.
+    """
+
+    workspace_id: UUID
+    settings: EnrichmentSettings
+    answer: Callable[[Job], Remembered]
+    once: Once | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The answer to the request. `replayed`: it is that of an earlier one with the same key, and nothing was started."""
+
+    answer: Remembered
+    replayed: bool
+
+
+async def submit(sessions: Sessions, door: Door, intake: Intake, options: JobOptions, choice: Choice) -> Submitted:
+    """Start a job of these rows.
+
+    Raises InvalidRequest for rows that are wrong as a whole (the same key twice; an invalid row where options.strict),
+    InsufficientCredits, IdempotencyInProgress, IdempotencyKeyReused, Unavailable. Then nothing was stored.
+    """
+    async with sessions.for_workspace(door.workspace_id) as session:
+        if first := await _first_answer(session, door):
+            return first
+        await _refuse_without_credits(session, door, intake, options, choice)
+        invalid: list[InputRow] = []
+        await repository.create_stage(session)
+        await repository.stage(session, _blocks(intake.rows(), invalid))
+        await _refuse_same_keys(session, intake)
+        staged = await repository.staged(session)
+        if options.strict and invalid:
+            raise _refusal(intake, staged, invalid)
+        return await _start(session, door, staged, options, choice, columns=intake.columns, retry_of=None)
+
+
+async def retry(sessions: Sessions, door: Door, job_id: UUID, offers: Mapping[str, Offer]) -> Submitted:
+    """Start a new job of what failed or was skipped in this one: the same options, today's prices, its own hold.
+
+    Raises NotFound, JobNotFinished, NothingToRetry, and what `submit` raises.
+    """
+    async with sessions.for_workspace(door.workspace_id) as session:
+        if first := await _first_answer(session, door):
+            return first
+        job = await jobs.job(session, job_id)
+        if job is None:
+            raise NotFound("There is no such job.")
+        if job.finished_at is None:
+            raise JobNotFinished("The job has not ended: wait for its end, or cancel it, before you retry it.")
+        options = _options_of(job, offers)
+        if not options.providers:
+            raise NothingToRetry("None of the job's providers is available now.")
+        await repository.create_stage(session)
+        await repository.stage_retry(session, job_id)
+        staged = await repository.staged(session)
+        if staged.total == 0:
+            raise NothingToRetry("No record of the job failed or was skipped in a way that another try could change.")
+        choice = choose(options, offers)
+        return await _start(session, door, staged, options, choice, columns=job.columns, retry_of=job_id)
+
+
+async def _first_answer(session: Session, door: Door) -> Submitted | None:
+    if door.once is None:
+        return None
+    first = await idempotency.replay_or_begin(session, door.once.scope, door.once.key, door.once.fingerprint)
+    return Submitted(first, replayed=True) if first else None
+
+
+async def _start(
+    session: Session,
+    door: Door,
+    staged: Staged,
+    options: JobOptions,
+    choice: Choice,
+    *,
+    columns: Sequence[str],
+    retry_of: UUID | None,
+) -> Submitted:
+    job_id = new_id()
+    worst_case = sum(records * choice.cost(inputs) for inputs, records in staged.leaders.items())
+    held = _limited(worst_case, options)
+    await repository.insert_job(
+        session,
+        door.workspace_id,
+        job_id,
+        options=options,
+        choice=choice,
+        columns=columns,
+        staged=staged,
+        worst_case=worst_case,
+        held=held,
+        settings=door.settings,
+        retry_of=retry_of,
+    )
+    await start_job(session, door.workspace_id, job_id, total=staged.total)
+    answer = door.answer(await jobs.existing_job(session, job_id))
+    if door.once:
+        await idempotency.remember(session, door.once.scope, door.once.key, door.once.fingerprint, answer)
+    # Last: the balance row is locked for the shortest time, and too few credits roll everything back.
+    await credits.hold(
+        session,
+        door.workspace_id,
+        held,
+        key=f"hold:{job_id}",
+        reason="the most that the job may cost",
+        reference=("enrichment_job", str(job_id)),
+    )
+    return Submitted(answer, replayed=False)
+
+
+async def _refuse_without_credits(
+    session: Session, door: Door, intake: Intake, options: JobOptions, choice: Choice
+) -> None:
+    """A cheap look before the rows are read; what they cost exactly is known, and held, at the end."""
+    most = _limited(intake.total * choice.cost(SUBJECT_KEYS[choice.entity]), options)
+    available = (await credits.balance(session, door.workspace_id)).available
+    if most > 0 >= available:
+        raise InsufficientCredits(most, available)
+
+
+def _limited(credit: int, options: JobOptions) -> int:
+    return credit if options.max_credits is None else min(credit, options.max_credits)
+
+
+async def _blocks(rows: Iterator[InputRow], invalid: list[InputRow]) -> AsyncIterator[bytes]:
+    """The rows, made in a thread, as blocks for COPY; the first invalid ones are collected on the way."""
+
+    def next_block() -> bytes:
+        batch = list(islice(rows, _BATCH))
+        room = _REFUSALS_TOLD - len(invalid)
+        invalid.extend(islice((row for row in batch if row.error), room))
+        return repository.encode(batch)
+
+    while block := await asyncio.to_thread(next_block):
+        yield block
+
+
+async def _refuse_same_keys(session: Session, intake: Intake) -> None:
+    pairs = await repository.duplicate_keys(session)
+    if pairs:
+        places = [(intake.place_of_key(first), intake.place_of_key(second)) for first, second in pairs]
+        details = [Detail(second, f"This is the key of {first} already.") for first, second in places]
+        raise InvalidRequest(f"Keys must be unique: {' and '.join(places[0])} are the same.", details=details)
+
+
+def _refusal(intake: Intake, staged: Staged, invalid: Sequence[InputRow]) -> InvalidRequest:
+    details = [Detail(intake.place(row.position, row.error.field), row.error.message) for row in invalid if row.error]
+    return InvalidRequest(
+        f"{staged.invalid} of {staged.total} records cannot be looked up, and the request is strict.", details=details
+    )
+
+
+def _options_of(job: Job, offers: Mapping[str, Offer]) -> JobOptions:
+    """The options of a job that was started before, with those of its providers that are available today."""
+    return JobOptions(
+        entity=job.entity,
+        fields=job.fields,
+        providers=[each.name for each in job.providers if each.name in offers and offers[each.name].available],
+        on_outage=job.on_outage,
+        max_wait_seconds=job.max_wait_seconds,
+        max_credits=job.max_credits,
+        min_confidence=job.min_confidence,
+        reuse_within_seconds=job.reuse_within_seconds,
+    )

@@ -1,0 +1,195 @@
+"""The SQL of a new job: its rows are staged by COPY, or from an older job, then inserted in one statement.
+
+COPY into a table with row-level security is refused by PostgreSQL, hence the temporary table.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+import orjson
+import psycopg
+from sqlalchemy import insert, text
+
+from app.db import Session
+from app.enrichment.intake import INVALID_INPUT, InputRow
+from app.enrichment.models import enrichment_job_providers, enrichment_jobs
+from app.enrichment.options import Choice, JobOptions
+from app.errors import Unavailable
+from app.settings import EnrichmentSettings
+
+# How many pairs of rows with the same key are told.
+_DUPLICATES_TOLD = 20
+
+# `inputs` are the names of the subject's members, sorted and joined by commas: the price of a lookup depends on them.
+# Collation C: these columns are grouped, never shown in order.
+_CREATE_STAGE = text("""
+    CREATE TEMPORARY TABLE staged_records (
+        position integer NOT NULL, key text COLLATE "C" NOT NULL, input json NOT NULL, subject json,
+        subject_key text COLLATE "C", inputs text COLLATE "C", error jsonb
+    ) ON COMMIT DROP
+""")
+# A million rows take longer than what a statement of a request may take.
+_TAKE_TIME = text("SET LOCAL statement_timeout = '15min'")
+_COPY = "COPY staged_records (position, key, input, subject, subject_key, inputs, error) FROM STDIN"
+_ANALYZE = text("ANALYZE staged_records (position, key, subject_key)")
+_DUPLICATE_KEYS = text("""
+    SELECT min(position) AS first, (array_agg(position ORDER BY position))[2] AS second
+    FROM staged_records GROUP BY key HAVING count(*) > 1 ORDER BY first LIMIT :limit
+""")
+_COUNT = text("""
+    SELECT count(*) AS total, count(*) FILTER (WHERE subject_key IS NULL) AS invalid FROM staged_records
+""")
+_COUNT_LEADERS = text("""
+    SELECT inputs, count(*) AS records
+    FROM (SELECT DISTINCT ON (subject_key) inputs FROM staged_records WHERE subject_key IS NOT NULL
+          ORDER BY subject_key, position) AS leaders
+    GROUP BY inputs
+""")
+_INSERT_RECORDS = text("""
+    INSERT INTO enrichment_records (workspace_id, job_id, position, key, input, subject, subject_key, leader, status,
+                                    reason, error)
+    SELECT :workspace_id, :job_id, position, key, input, subject, subject_key,
+           CASE WHEN subject_key IS NULL THEN position ELSE min(position) OVER (PARTITION BY subject_key) END,
+           CASE WHEN subject_key IS NULL THEN 'failed' ELSE 'pending' END,
+           CASE WHEN subject_key IS NULL THEN :invalid_input END, error
+    FROM staged_records
+    ORDER BY position
+""")
+# What failed for another reason than its input, and what lacks a field because a provider was not, or not well, asked.
+_STAGE_RETRY = text("""
+    INSERT INTO staged_records (position, key, input, subject, subject_key, inputs)
+    SELECT row_number() OVER (ORDER BY r.position), r.key, r.input, r.subject, r.subject_key,
+           (SELECT string_agg(name, ',' ORDER BY name) FROM json_object_keys(r.subject) AS name)
+    FROM enrichment_records AS r
+    WHERE r.job_id = :job_id AND r.subject_key IS NOT NULL
+      AND (r.status = 'failed'
+           OR r.status IN ('partial', 'not_found')
+              AND EXISTS (SELECT FROM enrichment_answers AS a
+                          WHERE a.job_id = r.job_id AND a.position = r.leader
+                            AND a.outcome IN ('skipped_outage', 'gave_up', 'rejected', 'malformed', 'budget')))
+    ORDER BY r.position
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What is staged. `leaders`: by the inputs that they have, how many records will be looked up."""
+
+    total: int
+    invalid: int
+    leaders: dict[tuple[str, ...], int]
+
+
+def encode(rows: Iterable[InputRow]) -> bytes:
+    """The rows in the text format of COPY."""
+    return "".join(map(_line, rows)).encode()
+
+
+async def create_stage(session: Session) -> None:
+    await session.execute(_TAKE_TIME)
+    await session.execute(_CREATE_STAGE)
+
+
+async def stage(session: Session, blocks: AsyncIterator[bytes]) -> None:
+    """Copy blocks made by `encode` to the stage. Raises Unavailable when the database goes away."""
+    connection = cast(psycopg.AsyncConnection, (await session.get_raw_connection()).driver_connection)
+    try:
+        async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            async for block in blocks:
+                await copy.write(block)
+    except psycopg.OperationalError as error:
+        raise Unavailable("The database connection was lost; try again.", retry_after=1) from error
+
+
+async def stage_retry(session: Session, job_id: UUID) -> None:
+    """Stage the records of a job that another try may change, numbered anew in their order."""
+    await session.execute(_STAGE_RETRY, {"job_id": job_id})
+
+
+async def duplicate_keys(session: Session) -> list[tuple[int, int]]:
+    """Pairs of positions with the same key: of each such key the first two, of the first few keys."""
+    return [(first, second) for first, second in await session.execute(_DUPLICATE_KEYS, {"limit": _DUPLICATES_TOLD})]
+
+
+async def staged(session: Session) -> Staged:
+    await session.execute(_ANALYZE)
+    total, invalid = (await session.execute(_COUNT)).one()
+    leaders = {tuple(inputs.split(",")): records for inputs, records in await session.execute(_COUNT_LEADERS)}
+    return Staged(total, invalid, leaders)
+
+
+async def insert_job(
+    session: Session,
+    workspace_id: UUID,
+    job_id: UUID,
+    *,
+    options: JobOptions,
+    choice: Choice,
+    columns: Sequence[str],
+    staged: Staged,
+    worst_case: int,
+    held: int,
+    settings: EnrichmentSettings,
+    retry_of: UUID | None,
+) -> None:
+    """Insert the job, its providers, and the staged records with their leaders."""
+    await session.execute(
+        insert(enrichment_jobs).values(
+            workspace_id=workspace_id,
+            id=job_id,
+            retry_of=retry_of,
+            entity=choice.entity,
+            columns=list(columns),
+            fields=list(choice.fields),
+            on_outage=options.on_outage,
+            max_wait_seconds=options.max_wait_seconds,
+            max_credits=options.max_credits,
+            min_confidence=options.min_confidence,
+            reuse_within_seconds=options.reuse_within_seconds,
+            chunk=settings.chunk,
+            window=settings.window,
+            total=staged.total,
+            failed=staged.invalid,
+            held=held,
+            worst_case=worst_case,
+        )
+    )
+    await session.execute(
+        insert(enrichment_job_providers),
+        [
+            {
+                "workspace_id": workspace_id,
+                "job_id": job_id,
+                "provider": offer.name,
+                "position": position,
+                "credit_cost": offer.credit_cost,
+            }
+            for position, offer in enumerate(choice.providers, start=1)
+        ],
+    )
+    await session.execute(
+        _INSERT_RECORDS, {"workspace_id": workspace_id, "job_id": job_id, "invalid_input": INVALID_INPUT}
+    )
+
+
+def _line(row: InputRow) -> str:
+    came = _escape(orjson.dumps(row.input).decode())
+    if row.subject is not None:
+        values = row.subject.values
+        subject = _escape(orjson.dumps(values).decode())
+        inputs = ",".join(sorted(values))
+        return f"{row.position}\t{_escape(row.key)}\t{came}\t{subject}\t{_escape(row.subject.key)}\t{inputs}\t\\N\n"
+    error = {"code": INVALID_INPUT, "field": "", "message": ""}
+    if row.error is not None:
+        error = {"code": INVALID_INPUT, "field": row.error.field, "message": row.error.message}
+    return f"{row.position}\t{_escape(row.key)}\t{came}\t\\N\t\\N\t\\N\t{_escape(orjson.dumps(error).decode())}\n"
+
+
+def _escape(value: str) -> str:
+    if "\\" in value:
+        value = value.replace("\\", "\\\\")
+    if value.isprintable():  # so it holds none of the three, as nearly every value
+        return value
+    return value.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

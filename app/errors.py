@@ -1,0 +1,86 @@
+"""The errors of the application: one class per meaning, named by its consequence.
+
+    AppError
+    ├── InvalidRequest          422  the request is wrong as a whole; `details` says where
+    ├── Unauthenticated         401  no credential, or a bad one
+    ├── Forbidden               403  the role or the scope lacks
+    ├── NotFound                404  absent, or in a workspace that the caller is no member of
+    ├── Conflict                409  the state of the resource does not allow it
+    ├── PayloadTooLarge         413
+    ├── UnsupportedMediaType    415
+    ├── Unavailable             503  something that we need is away; try again
+    └── ProviderError           (app/providers/errors.py)
+
+Two doors turn them into answers: `app/api.py` for HTTP, `activities/errors.py` for Temporal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One place in the input that is wrong: `field` is a path such as ``records[3].domain`` or ``row 7, column domain``."""
+
+    field: str
+    message: str
+
+
+class AppError(Exception):
+    """Base of all errors that have a meaning to a caller, an operator or Temporal.
+
+    `code` is stable snake_case, `status` the HTTP status, `retryable` whether the same call may succeed
+    later, `retry_after` in how many seconds (None: the retry policy decides).
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, details: Sequence[Detail] = (), retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = tuple(details)
+        self.retry_after = retry_after
+
+
+class InvalidRequest(AppError):
+    code = "invalid_request"
+    status = 422
+
+
+class Unauthenticated(AppError):
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(AppError):
+    code = "forbidden"
+    status = 403
+
+
+class NotFound(AppError):
+    code = "not_found"
+    status = 404
+
+
+class Conflict(AppError):
+    code = "conflict"
+    status = 409
+
+
+class PayloadTooLarge(AppError):
+    code = "payload_too_large"
+    status = 413
+
+
+class UnsupportedMediaType(AppError):
+    code = "unsupported_media_type"
+    status = 415
+
+
+class Unavailable(AppError):
+    code = "unavailable"
+    status = 503
+    retryable = True

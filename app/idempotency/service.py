@@ -1,0 +1,75 @@
+"""Idempotency keys: the same request with the same key gets the first answer again and changes nothing.
+
+In the transaction that makes the resource: `replay_or_begin` first, `remember` with the answer when there is none yet.
+So only what committed is remembered, which means only 2xx. Secrets that are shown once must not be in the answer.
+"""
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+from app.db import Session, Sessions
+from app.idempotency import repository
+from app.idempotency.answers import Remembered, Scope
+from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
+
+KEPT = timedelta(days=7)
+
+
+def fingerprint(request: Any, *contents: bytes) -> bytes:
+    """What makes two requests the same: the request as parsed (JSON values), and the digests of its files.
+
+    Not of its bytes: a multipart boundary changes each time, and so may the order of keys.
+    """
+    canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _digest(canonical.encode(), *contents)
+
+
+async def replay_or_begin(session: Session, scope: Scope, key: str, request_fingerprint: bytes) -> Remembered | None:
+    """The first answer to this request, or None: then this transaction is the one that may make it.
+
+    Raises IdempotencyInProgress while another transaction has the key, IdempotencyKeyReused when the key was used
+    for another request.
+    """
+    if not await repository.try_lock(session, _lock(scope, key)):
+        raise IdempotencyInProgress
+    found = await repository.find(session, scope, key, keep=KEPT)
+    if found is None:
+        return None
+    first_fingerprint, answer = found
+    if first_fingerprint != request_fingerprint:
+        raise IdempotencyKeyReused
+    return answer
+
+
+async def remember(session: Session, scope: Scope, key: str, request_fingerprint: bytes, answer: Remembered) -> None:
+    """Keep a 2xx answer for a week, from the commit of this transaction on. Needs `replay_or_begin` before."""
+    await repository.replace(session, scope, key, request_fingerprint, answer)
+
+
+async def sweep(platform_sessions: Sessions, *, batch: int = 1000, max_batches: int = 10) -> int:
+    """Forget answers older than a week, at most `batch` × `max_batches`, a transaction a batch; how many."""
+    forgotten = 0
+    for _ in range(max_batches):
+        async with platform_sessions.unscoped() as session:
+            deleted = await repository.sweep(session, keep=KEPT, limit=batch)
+        forgotten += deleted
+        if deleted < batch:
+            break
+    return forgotten
+
+
+def _lock(scope: Scope, key: str) -> int:
+    # Advisory locks are named by 64 bits.
+    parts = (str(scope.workspace_id), str(scope.caller_id), scope.route, key)
+    return int.from_bytes(_digest(*(part.encode() for part in parts))[:8], "big", signed=True)
+
+
+def _digest(*parts: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        # With its length before each, no two lists of parts are the same bytes.
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.digest()

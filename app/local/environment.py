@@ -1,0 +1,90 @@
+"""The environment of each child: what we were given, minus what it must not see, plus where the stack's servers are.
+
+Settings of providers that the user made win over those of the sandbox. Where the servers are is not the user's to
+say: a stack that was given the address of a production database by a forgotten variable must not touch it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.local.ports import LOOPBACK
+from app.settings import PREFIX
+
+# Whoever holds these can see every workspace.
+_PRIVILEGED = ("HOLDFAST_PLATFORM_DATABASE_URL", "HOLDFAST_OWNER_DATABASE_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the servers of this stack are. `sandbox_port` and `dns_port` are None without the sandbox."""
+
+    app_url: str
+    platform_url: str
+    owner_url: str
+    temporal_port: int
+    temporal_ui_port: int
+    sandbox_port: int | None
+    dns_port: int | None
+
+    @property
+    def temporal_address(self) -> str:
+        return f"{LOOPBACK}:{self.temporal_port}"
+
+    @property
+    def temporal_ui_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.temporal_ui_port}"
+
+    @property
+    def sandbox_url(self) -> str | None:
+        return f"http://{LOOPBACK}:{self.sandbox_port}" if self.sandbox_port else None
+
+
+def plain() -> dict[str, str]:
+    """For the servers that are not ours: nothing of Holdfast's, which holds secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+
+
+def api(addresses: Addresses) -> dict[str, str]:
+    """Never with the platform's role: a request must not be able to leave its workspace."""
+    given = {name: value for name, value in os.environ.items() if name not in _PRIVILEGED}
+    given.pop("HOLDFAST_TEMPORAL__API_KEY", None)
+    return {**_sandbox(addresses), **given, **_servers(addresses)}
+
+
+def worker(addresses: Addresses, *, metrics_port: int) -> dict[str, str]:
+    return {
+        **api(addresses),
+        "HOLDFAST_PLATFORM_DATABASE_URL": addresses.platform_url,
+        "HOLDFAST_WORKER_METRICS_PORT": str(metrics_port),
+    }
+
+
+def ignored(given: Mapping[str, str]) -> list[str]:
+    """The variables of `given` that have no effect here, because the stack brings its own servers."""
+    own = ("HOLDFAST_DATABASE_URL", "HOLDFAST_TEMPORAL__ADDRESS", "HOLDFAST_TEMPORAL__API_KEY", *_PRIVILEGED)
+    return [name for name in own if name in given]
+
+
+def _servers(addresses: Addresses) -> dict[str, str]:
+    return {
+        "HOLDFAST_ENVIRONMENT": "local",
+        "HOLDFAST_DATABASE_URL": addresses.app_url,
+        "HOLDFAST_TEMPORAL__ADDRESS": addresses.temporal_address,
+        "HOLDFAST_TEMPORAL__NAMESPACE": "default",
+        "HOLDFAST_TEMPORAL__TLS": "false",
+        "HOLDFAST_TEMPORAL__UI_URL": addresses.temporal_ui_url,
+    }
+
+
+def _sandbox(addresses: Addresses) -> dict[str, str]:
+    if addresses.sandbox_url is None:
+        return {}
+    return {
+        "HOLDFAST_PROVIDERS__HUNTER__BASE_URL": f"{addresses.sandbox_url}/hunter/v2",
+        "HOLDFAST_PROVIDERS__HUNTER__API_KEY": "sandbox-key",
+        "HOLDFAST_PROVIDERS__APOLLO__BASE_URL": f"{addresses.sandbox_url}/apollo/api/v1",
+        "HOLDFAST_PROVIDERS__APOLLO__API_KEY": "sandbox-key",
+        "HOLDFAST_PROVIDERS__WEBSITE__BASE_URL": f"{addresses.sandbox_url}/website",
+        "HOLDFAST_PROVIDERS__DNS__RESOLVER": f"{LOOPBACK}:{addresses.dns_port}",
+    }

@@ -1,0 +1,247 @@
+"""The embedded stack: PostgreSQL, Temporal, the sandbox, the API and workers as supervised processes on loopback."""
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.local import environment, postgres, temporal
+from app.local.environment import Addresses
+from app.local.errors import StackError
+from app.local.parts import HOLDFAST, Parts
+from app.local.ports import choose, is_free
+from app.local.probes import answers_ok, temporal_is_bootstrapped
+from app.local.process import Command, end_all
+from app.local.state import DataDirectory, LocalState, Memory, open_data_directory
+from app.local.supervisor import Child, Supervisor
+
+_DEFAULT_PORTS = {"api": 8000, "temporal": 7233, "temporal_ui": 8233}
+_ROLES = ("api", "worker", "temporal", "postgres", "sandbox")
+# Who needs nobody else first; whom all need last.
+_STOP_ORDER = (("api", "sandbox"), ("worker",), ("temporal",), ("postgres",))
+# Seconds after the beginning of the shutdown: 15 in all, with half a second for the rest.
+_STOP_BY = {"api": 3.0, "sandbox": 3.0, "worker": 11.0, "temporal": 12.5, "postgres": 14.5}
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """`port` is the API's; None takes 8000, or another when that is taken."""
+
+    data_dir: Path = Path(".holdfast")
+    port: int | None = None
+    workers: int = 1
+    sandbox: bool = True
+
+
+class RunningStack:
+    """A stack of one data directory. `up` makes one."""
+
+    def __init__(
+        self, directory: DataDirectory, options: StackOptions, parts: Parts, *, say: Callable[[str], None]
+    ) -> None:
+        self._directory = directory
+        self._options = options
+        self._parts = parts
+        self._say = say
+        self._memory = Memory()
+        self._state: LocalState | None = None
+        self._supervisor = Supervisor(directory.logs, say=say, changed=self._record)
+        self._held = ExitStack()
+        self._stopped = False
+
+    @property
+    def state(self) -> LocalState:
+        """How to reach it, kept current after restarts."""
+        if self._state is None:
+            raise RuntimeError("the stack is not up")
+        return self._state
+
+    async def start(self) -> None:
+        """Return when all parts are ready. Raises StackError; then nothing is left running."""
+        self._held.enter_context(self._directory.locked())
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop all parts in order, within 15 s. Idempotent; a cancellation waits for the end."""
+        if self._stopped:
+            return
+        self._stopped = True
+        try:
+            await self._supervisor.stop(_STOP_ORDER)
+        finally:
+            self._directory.withdraw()
+            self._held.close()
+
+    async def _start(self) -> None:
+        self._directory.withdraw()
+        self._memory = self._directory.recall()
+        for name in await asyncio.to_thread(end_all, self._memory.processes, grace_seconds=8):
+            self._say(f"Ended the {name} that an earlier stack left behind.")
+        cluster = await asyncio.to_thread(postgres.open_cluster, self._directory.path / "postgres")
+        if cluster.exists() and not self._memory.passwords:
+            raise StackError(f"{self._directory.path}/state.json is gone; the passwords of the database were in it.")
+        self._choose_passwords()
+        self._choose_ports()
+        self._directory.remember(self._memory)
+        addresses = self._addresses()
+        await asyncio.gather(
+            self._start_postgres(cluster), self._start_temporal(addresses), self._start_sandbox(addresses)
+        )
+        seeded = await self._parts.prepare(addresses)
+        if seeded.api_key is not None:
+            self._memory.api_key = seeded.api_key
+            self._directory.remember(self._memory)
+        await asyncio.gather(
+            self._start_api(addresses),
+            *(self._start_worker(f"worker-{number}", addresses) for number in range(1, self._options.workers + 1)),
+        )
+        self._state = LocalState(
+            api_url=f"http://127.0.0.1:{self._memory.ports['api']}",
+            temporal_address=addresses.temporal_address,
+            temporal_ui_url=addresses.temporal_ui_url,
+            database_url=addresses.app_url,
+            sandbox_url=addresses.sandbox_url,
+            workspace_id=seeded.workspace_id,
+            api_key=self._memory.api_key,
+            pids={},
+        )
+        self._record()
+
+    def _record(self) -> None:
+        self._memory.processes = self._supervisor.records()
+        self._directory.remember(self._memory)
+        if self._state is not None:
+            pids = self._supervisor.pids()
+            self._state = replace(self._state, pids={role: pids.get(role, []) for role in _ROLES})
+            self._directory.publish(self._state)
+
+    def _choose_passwords(self) -> None:
+        for role in (postgres.SUPERUSER, postgres.OWNER, postgres.APP, postgres.PLATFORM):
+            self._memory.passwords.setdefault(role, secrets.token_urlsafe(24))
+
+    def _choose_ports(self) -> None:
+        wanted = self._options.port
+        if wanted is not None and not is_free(wanted):
+            raise StackError(f"Port {wanted} is taken; without --port the stack takes one that is free.")
+        names = ["api", "temporal", "temporal_ui", "postgres", "sandbox", "dns"]
+        names += [f"worker-{number}" for number in range(1, self._options.workers + 1)]
+        chosen: dict[str, int] = {}
+        for name in names:
+            candidates = (wanted if name == "api" else None, self._memory.ports.get(name), _DEFAULT_PORTS.get(name))
+            preferred = [port for port in candidates if port is not None]
+            chosen[name] = choose(preferred, avoiding=chosen.values())
+        self._memory.ports |= chosen
+
+    def _addresses(self) -> Addresses:
+        ports = self._memory.ports
+        return Addresses(
+            app_url=self._database_url(postgres.APP),
+            platform_url=self._database_url(postgres.PLATFORM),
+            owner_url=self._database_url(postgres.OWNER),
+            temporal_port=ports["temporal"],
+            temporal_ui_port=ports["temporal_ui"],
+            sandbox_port=ports["sandbox"] if self._options.sandbox else None,
+            dns_port=ports["dns"] if self._options.sandbox else None,
+        )
+
+    def _database_url(self, role: str, database: str = postgres.DATABASE) -> str:
+        return postgres.url(role, self._memory.passwords[role], self._memory.ports["postgres"], database)
+
+    async def _start_postgres(self, cluster: postgres.Cluster) -> None:
+        if not cluster.exists():
+            await asyncio.to_thread(cluster.initialise, self._memory.passwords[postgres.SUPERUSER])
+        superuser_url = self._database_url(postgres.SUPERUSER, "postgres")
+        await self._keep(
+            "postgres",
+            replace(cluster.command(self._memory.ports["postgres"]), environment=environment.plain()),
+            lambda: asyncio.to_thread(postgres.answers, superuser_url),
+            prepare=cluster.release,
+        )
+        await asyncio.to_thread(
+            postgres.ensure_database, superuser_url, owner_password=self._memory.passwords[postgres.OWNER]
+        )
+
+    async def _start_temporal(self, addresses: Addresses) -> None:
+        command = temporal.server(
+            port=addresses.temporal_port,
+            ui_port=addresses.temporal_ui_port,
+            database=self._directory.path / "temporal" / "temporal.db",
+        )
+        await self._keep(
+            "temporal",
+            replace(command, environment=environment.plain()),
+            lambda: temporal_is_bootstrapped(addresses.temporal_address),
+        )
+
+    async def _start_sandbox(self, addresses: Addresses) -> None:
+        port, dns_port = addresses.sandbox_port, addresses.dns_port
+        if port is None or dns_port is None:
+            return
+        argv = (*self._parts.sandbox, "--port", str(port), "--dns-port", str(dns_port))
+        await self._keep("sandbox", _python(argv, environment.plain()), lambda: answers_ok(port, "/_calls"))
+
+    async def _start_api(self, addresses: Addresses) -> None:
+        port = self._memory.ports["api"]
+        argv = (*self._parts.api, "--port", str(port))
+        await self._keep("api", _python(argv, environment.api(addresses)), lambda: answers_ok(port, "/readiness"))
+
+    async def _start_worker(self, name: str, addresses: Addresses) -> None:
+        port = self._memory.ports[name]
+        command = _python(self._parts.worker, environment.worker(addresses, metrics_port=port))
+        await self._keep("worker", command, lambda: answers_ok(port, "/metrics"), name=name)
+
+    async def _keep(
+        self,
+        role: str,
+        command: Command,
+        ready: Callable[[], Awaitable[bool]],
+        *,
+        name: str | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        await self._supervisor.start(Child(role, name or role, command, ready, stop_by=_STOP_BY[role], prepare=prepare))
+
+
+async def up(options: StackOptions, *, say: Callable[[str], None], parts: Parts = HOLDFAST) -> RunningStack:
+    """Start the stack of ``options.data_dir`` where it was left, and return when it is ready.
+
+    `say` gets one line for people at a time. Raises StackError with a line of its own when it cannot run here.
+    """
+    _check_platform()
+    for variable in environment.ignored(os.environ):
+        say(f"{variable} is not used here: the embedded stack brings its own servers.")
+    stack = RunningStack(open_data_directory(options.data_dir), options, parts, say=say)
+    await stack.start()
+    return stack
+
+
+def _check_platform() -> None:
+    if sys.platform == "win32":
+        raise StackError(
+            "The embedded stack does not run on Windows, for which Temporal's server has no wheel: use WSL."
+        )
+    if sys.platform == "linux" and not _is_glibc():
+        raise StackError(
+            "The embedded stack does not run on musl (Alpine), for which PostgreSQL has no wheel: use glibc."
+        )
+
+
+def _is_glibc() -> bool:
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except ValueError:
+        return False
+
+
+def _python(argv: tuple[str, ...], variables: Mapping[str, str]) -> Command:
+    """One of our programs, found wherever the user is."""
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [variables.get("PYTHONPATH")])])
+    return Command(argv, environment={**variables, "PYTHONPATH": path})

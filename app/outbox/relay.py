@@ -1,0 +1,166 @@
+"""The relay: turns committed commands into Temporal calls. The one bridge from a row to a workflow.
+
+Commands are claimed by lease in a short transaction, sent outside any, and deleted afterwards. A relay that dies loses
+its leases; what it had sent already is sent again, and refused by Temporal as a duplicate.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+from prometheus_client import Gauge
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+from temporalio.common import (
+    Priority,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from app.db import Session, Sessions, new_id, notifications
+from app.errors import Unavailable
+from app.outbox import repository
+from app.outbox.repository import Command
+from app.settings import OutboxSettings, TemporalSettings
+from app.temporal import reaching_temporal
+from workflows import options
+
+log = structlog.get_logger()
+
+_BATCH = 100
+_RPC_TIMEOUT = timedelta(seconds=5)
+_LONGEST_DELAY_SECONDS = 60.0
+
+WORKSPACE_ID = SearchAttributeKey.for_keyword("WorkspaceId")
+PROCESS = SearchAttributeKey.for_keyword("Process")
+
+oldest_seconds = Gauge("holdfast_outbox_oldest_seconds", "Age of the oldest command that is not delivered")
+dead_commands = Gauge("holdfast_outbox_dead", "Commands that were given up and wait for a person")
+
+
+class Relay:
+    """Delivers commands until it is cancelled. Any number of relays may run at once."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        engine: AsyncEngine,
+        client: Client,
+        settings: OutboxSettings,
+        temporal: TemporalSettings,
+    ) -> None:
+        self._sessions = sessions
+        self._engine = engine
+        self._client = client
+        self._settings = settings
+        self._queue = temporal.task_queue_prefix + options.WORKFLOWS
+        self._id = new_id()
+        self._due = asyncio.Event()
+
+    async def run(self) -> None:
+        """Deliver what is due when the outbox says so, and look every `poll_seconds` in any case."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            while True:
+                self._due.clear()
+                try:
+                    if await self.deliver_due() == _BATCH:
+                        continue
+                    await self._measure()
+                except Unavailable as error:
+                    log.warning("outbox unavailable", error=error.message)
+                try:
+                    async with asyncio.timeout(self._settings.poll_seconds):
+                        await self._due.wait()
+                except TimeoutError:
+                    continue
+
+    async def deliver_due(self) -> int:
+        """Claim and send one batch; return how many commands were claimed."""
+        async with self._sessions.unscoped() as session:
+            commands = await repository.claim(
+                session, self._id, lease_seconds=self._settings.lease_seconds, limit=_BATCH
+            )
+        errors = await asyncio.gather(*(self._deliver(command) for command in commands))
+        if commands:
+            async with self._sessions.unscoped() as session:
+                sent = [command.id for command, error in zip(commands, errors, strict=True) if error is None]
+                await repository.delete(session, self._id, sent)
+                for command, error in zip(commands, errors, strict=True):
+                    if error is not None:
+                        await self._postpone(session, command, error)
+            # A workflow's next command could not be claimed before this one was gone.
+            self._due.set()
+        return len(commands)
+
+    async def _deliver(self, command: Command) -> str | None:
+        """Send one command; None when Temporal has it, else what it said."""
+        try:
+            with reaching_temporal():
+                if command.kind == "start":
+                    await self._start(command)
+                else:
+                    handle = self._client.get_workflow_handle(command.workflow_id)
+                    await handle.signal(command.body["signal"], rpc_timeout=_RPC_TIMEOUT)
+        except WorkflowAlreadyStartedError:
+            return None
+        except Unavailable as error:
+            return error.message
+        except RPCError as error:
+            # A wake for a workflow that is over, or was lost and is the reconciler's: nobody is left to look.
+            if command.kind == "signal" and error.status == RPCStatusCode.NOT_FOUND:
+                return None
+            return f"{error.status.name}: {error.message}"
+        return None
+
+    async def _start(self, command: Command) -> None:
+        await self._client.start_workflow(
+            command.body["workflow"],
+            command.body["argument"],
+            id=command.workflow_id,
+            task_queue=self._queue,
+            task_timeout=options.WORKFLOW_TASK_TIMEOUT,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            static_summary=command.body["summary"],
+            priority=Priority(fairness_key=str(command.workspace_id)),
+            search_attributes=TypedSearchAttributes(
+                [
+                    SearchAttributePair(WORKSPACE_ID, str(command.workspace_id)),
+                    SearchAttributePair(PROCESS, command.body["process"]),
+                ]
+            ),
+            rpc_timeout=_RPC_TIMEOUT,
+        )
+
+    async def _postpone(self, session: Session, command: Command, error: str) -> None:
+        delay = min(0.5 * 2 ** min(command.attempts, 10), _LONGEST_DELAY_SECONDS)
+        log.warning("command refused", workflow_id=command.workflow_id, kind=command.kind, error=error, delay=delay)
+        is_dead = await repository.postpone(
+            session,
+            self._id,
+            command.id,
+            error=error,
+            delay_seconds=delay,
+            dead_after_seconds=self._settings.dead_after_seconds,
+        )
+        if is_dead:
+            log.error("command given up", workflow_id=command.workflow_id, kind=command.kind, error=error)
+
+    async def _measure(self) -> None:
+        async with self._sessions.unscoped() as session:
+            age, dead = await repository.backlog(session)
+        oldest_seconds.set(age)
+        dead_commands.set(dead)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for _ in notifications(self._engine, "holdfast_outbox"):
+                    self._due.set()
+            except Unavailable as error:
+                log.warning("outbox listener lost its connection", error=error.message)
+            await asyncio.sleep(self._settings.poll_seconds)

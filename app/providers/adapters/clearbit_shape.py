@@ -1,0 +1,136 @@
+"""The person and company objects that Clearbit introduced and Hunter and others copy (docs/providers.md, Clearbit).
+
+`metrics.employees` is a number in one document and a range in another: both are read.
+"""
+
+from app.providers import normalise
+from app.providers.ports import JsonValue
+from app.providers.wire import Json, items, section
+
+COMPANY_FIELDS = (
+    "name",
+    "legal_name",
+    "website",
+    "description",
+    "industry",
+    "sector",
+    "founded_year",
+    "employee_count",
+    "employee_range",
+    "annual_revenue",
+    "total_funding",
+    "type",
+    "ticker",
+    "phone",
+    "emails",
+    "street",
+    "city",
+    "region",
+    "postal_code",
+    "country",
+    "country_code",
+    "linkedin_url",
+    "twitter_handle",
+    "facebook_handle",
+    "logo_url",
+    "technologies",
+    "tags",
+)
+PERSON_FIELDS = (
+    "full_name",
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "title",
+    "seniority",
+    "department",
+    "linkedin_url",
+    "twitter_handle",
+    "github_handle",
+    "city",
+    "region",
+    "country",
+    "country_code",
+    "company_name",
+    "company_domain",
+    "bio",
+    "avatar_url",
+)
+
+
+def company(provider: str, record: Json) -> dict[str, JsonValue]:
+    """The canonical fields of a company object. Raises Malformed for an object or list in the wrong place."""
+    site, category, geo, metrics = (section(provider, record, key) for key in ("site", "category", "geo", "metrics"))
+    country_code = normalise.country_code(geo.get("countryCode"))
+    phones = (record.get("phone"), *items(provider, site, "phoneNumbers"))
+    emails = (normalise.email(each) for each in items(provider, site, "emailAddresses"))
+    domain = normalise.domain(record.get("domain"))
+    return normalise.known(
+        (
+            ("name", normalise.text(record.get("name"))),
+            ("legal_name", normalise.text(record.get("legalName"))),
+            ("website", domain and f"https://{domain}"),
+            ("description", normalise.text(record.get("description"))),
+            ("industry", normalise.text(category.get("industry"))),
+            ("sector", normalise.text(category.get("sector"))),
+            ("founded_year", normalise.year(record.get("foundedYear"))),
+            ("employee_count", normalise.count(metrics.get("employees"))),
+            (
+                "employee_range",
+                normalise.employee_range(metrics.get("employeesRange"))
+                or normalise.employee_range(metrics.get("employees")),
+            ),
+            ("annual_revenue", normalise.count(metrics.get("annualRevenue"))),
+            ("total_funding", normalise.count(metrics.get("raised"))),
+            ("type", normalise.text(record.get("type"))),
+            ("ticker", normalise.text(record.get("ticker"))),
+            ("phone", next(filter(None, (normalise.phone(each, country_code) for each in phones)), None)),
+            ("emails", normalise.texts([each for each in emails if each])),
+            ("street", normalise.text(geo.get("streetAddress"))),
+            ("city", normalise.text(geo.get("city"))),
+            ("region", normalise.text(geo.get("state"))),
+            ("postal_code", normalise.text(geo.get("postalCode"))),
+            ("country", normalise.text(geo.get("country"))),
+            ("country_code", country_code),
+            ("linkedin_url", normalise.linkedin_url(_handle(provider, record, "linkedin"), "company")),
+            ("twitter_handle", normalise.twitter_handle(_handle(provider, record, "twitter"))),
+            ("facebook_handle", normalise.facebook_handle(_handle(provider, record, "facebook"))),
+            ("logo_url", normalise.url(record.get("logo"))),
+            ("technologies", normalise.texts(list(items(provider, record, "tech")))),
+            ("tags", normalise.texts(list(items(provider, record, "tags")))),
+        )
+    )
+
+
+def person(provider: str, record: Json) -> dict[str, JsonValue]:
+    """The canonical fields of a person object. Raises Malformed for an object or list in the wrong place."""
+    name, geo, employment = (section(provider, record, key) for key in ("name", "geo", "employment"))
+    country_code = normalise.country_code(geo.get("countryCode"))
+    return normalise.known(
+        (
+            ("full_name", normalise.text(name.get("fullName"))),
+            ("first_name", normalise.text(name.get("givenName"))),
+            ("last_name", normalise.text(name.get("familyName"))),
+            ("email", normalise.email(record.get("email"))),
+            ("phone", normalise.phone(record.get("phone"), country_code)),
+            ("title", normalise.text(employment.get("title"))),
+            ("seniority", normalise.text(employment.get("seniority"))),
+            ("department", normalise.text(employment.get("role"))),
+            ("linkedin_url", normalise.linkedin_url(_handle(provider, record, "linkedin"), "in")),
+            ("twitter_handle", normalise.twitter_handle(_handle(provider, record, "twitter"))),
+            ("github_handle", normalise.github_handle(_handle(provider, record, "github"))),
+            ("city", normalise.text(geo.get("city"))),
+            ("region", normalise.text(geo.get("state"))),
+            ("country", normalise.text(geo.get("country"))),
+            ("country_code", country_code),
+            ("company_name", normalise.text(employment.get("name"))),
+            ("company_domain", normalise.domain(employment.get("domain"))),
+            ("bio", normalise.text(record.get("bio"))),
+            ("avatar_url", normalise.url(record.get("avatar"))),
+        )
+    )
+
+
+def _handle(provider: str, record: Json, network: str) -> object:
+    return section(provider, record, network).get("handle")

@@ -1,0 +1,271 @@
+"""What a company's page says of it: JSON-LD, Open Graph, meta elements and links, as canonical fields.
+
+How far each is believed: JSON-LD is written for machines, Open Graph and meta elements for previews, a title for
+people; a link may lead to somebody else's profile. For each field the first source in that order wins.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from selectolax.lexbor import LexborHTMLParser
+from yarl import URL
+
+from app.providers import normalise
+from app.providers.ports import JsonValue
+
+JSON_LD_CONFIDENCE = 0.9
+OPEN_GRAPH_CONFIDENCE = 0.7
+META_CONFIDENCE = 0.6
+LINK_CONFIDENCE = 0.7
+TITLE_CONFIDENCE = 0.4
+# The page was fetched there, or it says so itself.
+WEBSITE_CONFIDENCE = 1.0
+
+FIELDS = (
+    "name",
+    "legal_name",
+    "website",
+    "description",
+    "founded_year",
+    "employee_count",
+    "employee_range",
+    "ticker",
+    "phone",
+    "emails",
+    "street",
+    "city",
+    "region",
+    "postal_code",
+    "country",
+    "country_code",
+    "linkedin_url",
+    "twitter_handle",
+    "facebook_handle",
+    "logo_url",
+    "tags",
+)
+
+# schema.org's types of an organisation, and its subtypes by how their names end.
+_ORGANIZATION = re.compile(
+    r"(?i)(?:https?://schema\.org/)?\w*(organization|corporation|business|store|ngo|airline|agency|dealer|school|university"
+    r"|consortium|cooperative|service|hospital|hotel|restaurant|attorney|dentist|physician|librarysystem|newsmediaorganization)"
+)
+_TITLE_SEPARATOR = re.compile(r"\s+[|–—·•»]\s+|\s+-\s+|:\s+")
+# A page with more of them is a directory, or means to be slow.
+_MOST_BLOCKS = 50
+_MOST_NODES = 1000
+_MOST_LINKS = 3000
+_MOST_EMAILS = 5
+
+Fields = dict[str, JsonValue]
+
+
+class Page:
+    """A page as it was fetched from `address`."""
+
+    def __init__(self, html: bytes | str, address: URL) -> None:
+        # Head elements after a <noscript> stay in the head only where scripts are on.
+        self._tree = LexborHTMLParser(html, encoding=True, scripting=True)
+        self._address = address
+
+    def company(self) -> tuple[Fields, dict[str, float]]:
+        """The fields that the page fills, and how far each is believed."""
+        values: Fields = {}
+        confidences: dict[str, float] = {}
+        for found, confidence in (
+            (self._json_ld(), JSON_LD_CONFIDENCE),
+            (self._open_graph(), OPEN_GRAPH_CONFIDENCE),
+            (self._links(), LINK_CONFIDENCE),
+            (self._meta(), META_CONFIDENCE),
+            (self._title(), TITLE_CONFIDENCE),
+        ):
+            for field, value in found.items():
+                if field not in values:
+                    values[field], confidences[field] = value, confidence
+        if values and (website := normalise.url(str(self._address.origin()))):
+            values["website"], confidences["website"] = website, WEBSITE_CONFIDENCE
+        return values, confidences
+
+    def _json_ld(self) -> Fields:
+        organizations = [node for node in self._nodes() if _is_organization(node)]
+        host = normalise.domain(str(self._address))
+        # A page may describe partners too: the one with this page's domain, else the one with most to say.
+        own = [each for each in organizations if host and normalise.domain(each.get("url")) == host]
+        return max((self._organization(each) for each in own or organizations), key=len, default={})
+
+    def _nodes(self) -> Iterator[Mapping[str, Any]]:
+        """The objects in the page's JSON-LD. A block that cannot be read spoils none of the others."""
+        queue: list[Any] = []
+        for block in self._tree.css('script[type="application/ld+json"]')[:_MOST_BLOCKS]:
+            try:
+                queue.append(json.loads(block.text(), strict=False))
+            except (ValueError, RecursionError):
+                continue
+        for _ in range(_MOST_NODES):
+            if not queue:
+                return
+            node = queue.pop(0)
+            if isinstance(node, list):
+                queue[:0] = node[:_MOST_NODES]
+            elif isinstance(node, dict):
+                yield node
+                queue += [node[key] for key in ("@graph", "publisher", "mainEntity", "about") if key in node]
+
+    def _organization(self, node: Mapping[str, Any]) -> Fields:
+        address = _first(node.get("address"))
+        postal = address if isinstance(address, dict) else {}
+        country = _name(postal.get("addressCountry"))
+        code = normalise.country_code(country)
+        contact = _object(node.get("contactPoint"))
+        employees = _first(node.get("numberOfEmployees"))
+        profiles = node.get("sameAs")
+        urls = profiles if isinstance(profiles, list) else [profiles]
+        email = normalise.email(_without_scheme(node.get("email") or contact.get("email")))
+        return {
+            **_profiles(urls),
+            **_employees(employees),
+            **normalise.known(
+                (
+                    ("name", normalise.text(_first(node.get("name")))),
+                    ("legal_name", normalise.text(_first(node.get("legalName")))),
+                    ("description", normalise.text(_first(node.get("description")))),
+                    ("founded_year", normalise.year(_first(node.get("foundingDate")))),
+                    ("ticker", normalise.text(_first(node.get("tickerSymbol")))),
+                    ("phone", normalise.phone(_first(node.get("telephone") or contact.get("telephone")), code)),
+                    ("emails", [email] if email else None),
+                    ("street", normalise.text(_first(postal.get("streetAddress")))),
+                    ("city", normalise.text(_first(postal.get("addressLocality")))),
+                    ("region", normalise.text(_name(postal.get("addressRegion")))),
+                    ("postal_code", normalise.text(postal.get("postalCode"))),
+                    ("country", None if code else normalise.text(country)),
+                    ("country_code", code),
+                    ("logo_url", self._absolute(_image(node.get("logo")))),
+                )
+            ),
+        }
+
+    def _open_graph(self) -> Fields:
+        return normalise.known(
+            (
+                ("name", normalise.text(self._content('meta[property="og:site_name"]'))),
+                ("description", normalise.text(self._content('meta[property="og:description"]'))),
+            )
+        )
+
+    def _meta(self) -> Fields:
+        keywords = self._content('meta[name="keywords" i]')
+        icon = self._attribute('link[rel~="apple-touch-icon"]', "href")
+        return normalise.known(
+            (
+                ("name", normalise.text(self._content('meta[name="application-name" i]'))),
+                ("description", normalise.text(self._content('meta[name="description" i]'))),
+                ("twitter_handle", normalise.twitter_handle(self._content('meta[name="twitter:site" i]'))),
+                ("logo_url", self._absolute(icon or self._content('meta[property="og:image"]'))),
+                ("tags", normalise.texts([each.strip() for each in keywords.split(",")]) if keywords else None),
+            )
+        )
+
+    def _links(self) -> Fields:
+        targets: list[str] = []
+        emails: list[JsonValue] = []
+        phones: list[str] = []
+        for link in self._tree.css("a[href]")[:_MOST_LINKS]:
+            target = (link.attributes.get("href") or "").strip()
+            lowered = target[:7].lower()
+            if lowered == "mailto:":
+                email = normalise.email(_without_scheme(target))
+                if email and email not in emails and len(emails) < _MOST_EMAILS:
+                    emails.append(email)
+            elif lowered.startswith("tel:"):
+                phones.append(target[4:])
+            else:
+                targets.append(target)
+        phone = next(filter(None, map(normalise.phone, phones)), None)
+        return _profiles(targets) | normalise.known((("emails", emails or None), ("phone", phone)))
+
+    def _title(self) -> Fields:
+        title = self._tree.css_first("title")
+        name = normalise.text(_TITLE_SEPARATOR.split(title.text().strip())[0]) if title else None
+        return {"name": name} if name and len(name) <= 80 else {}
+
+    def _content(self, selector: str) -> str | None:
+        return self._attribute(selector, "content")
+
+    def _attribute(self, selector: str, attribute: str) -> str | None:
+        node = self._tree.css_first(selector)
+        return node.attributes.get(attribute) if node else None
+
+    def _absolute(self, reference: object) -> str | None:
+        if not isinstance(reference, str) or not reference.strip():
+            return None
+        try:
+            return normalise.url(str(self._address.join(URL(reference.strip()))))
+        except ValueError:
+            return None
+
+
+def _is_organization(node: Mapping[str, Any]) -> bool:
+    kinds = node.get("@type")
+    return any(
+        isinstance(kind, str) and _ORGANIZATION.fullmatch(kind)
+        for kind in (kinds if isinstance(kinds, list) else [kinds])
+    )
+
+
+def _profiles(urls: list[Any]) -> Fields:
+    """The company's own profiles among some URLs: bare names are not taken, nor people's pages and single posts."""
+    found: Fields = {}
+    for url in urls:
+        if not isinstance(url, str) or "/" not in url:
+            continue
+        if "linkedin.com/" in url:
+            profile = normalise.linkedin_url(url, "company")
+            if (
+                profile
+                and "/in/" not in profile
+                and any(f"/{kind}/" in url for kind in ("company", "school", "showcase"))
+            ):
+                found.setdefault("linkedin_url", profile)
+        elif handle := normalise.twitter_handle(url):
+            found.setdefault("twitter_handle", handle)
+        elif handle := normalise.facebook_handle(url):
+            found.setdefault("facebook_handle", handle)
+    return found
+
+
+def _employees(value: object) -> Fields:
+    if not isinstance(value, dict):
+        return normalise.known(
+            (("employee_count", normalise.count(value)), ("employee_range", normalise.employee_range(value)))
+        )
+    low, high = (normalise.count(value.get(key)) for key in ("minValue", "maxValue"))
+    written = f"{low}-{high}" if low and high else f"{low}+" if low else None
+    return normalise.known(
+        (("employee_count", normalise.count(value.get("value"))), ("employee_range", normalise.employee_range(written)))
+    )
+
+
+def _first(value: Any) -> Any:
+    """A property of JSON-LD may have one value or a list of them."""
+    return (value[0] if value else None) if isinstance(value, list) else value
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    first = _first(value)
+    return first if isinstance(first, dict) else {}
+
+
+def _name(value: Any) -> Any:
+    first = _first(value)
+    return first.get("name") if isinstance(first, dict) else first
+
+
+def _image(value: Any) -> Any:
+    first = _first(value)
+    return first.get("url") or first.get("contentUrl") if isinstance(first, dict) else first
+
+
+def _without_scheme(address: Any) -> Any:
+    return re.sub(r"(?i)^mailto:", "", address).partition("?")[0] if isinstance(address, str) else address

@@ -1,0 +1,75 @@
+"""What a provider's answer means when it is not a result: one class per consequence.
+
+A miss is data, an error is an exception. The taxonomy, with each vendor's wording, is docs/providers.md.
+
+    ProviderError
+    ├── InvalidQuery       the vendor refuses this input; final for this record
+    ├── CredentialRejected the vendor refuses the key; final for this workspace and vendor
+    ├── PaymentRequired    the vendor account has no credits left; final until somebody pays
+    ├── RateLimited        a window is spent; retry after its reset; no verdict on the vendor's health
+    ├── Malformed          an answer that cannot be read; one retry, then final for this record
+    └── Refusal            not now, through no fault of the input; Temporal retries
+        ├── Transient      this call failed (5xx, timeout, broken connection); evidence for the circuit
+        ├── Outage         the vendor is away (connection refused, host unknown, 503); evidence for the circuit
+        └── CircuitOpen    we did not ask; `retry_after` is the time until the next probe
+"""
+
+from typing import ClassVar
+
+from app.errors import AppError
+
+
+class ProviderError(AppError):
+    """Base. `provider` is the registry name; `message` never holds a secret or a vendor's body."""
+
+    code = "provider_error"
+    status = 502
+    # Counts towards opening the provider's circuit.
+    is_outage: ClassVar[bool] = False
+
+    def __init__(self, provider: str, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(f"{provider}: {message}", retry_after=retry_after)
+        self.provider = provider
+
+
+class InvalidQuery(ProviderError):
+    code = "invalid_query"
+
+
+class CredentialRejected(ProviderError):
+    code = "credential_rejected"
+
+
+class PaymentRequired(ProviderError):
+    code = "payment_required"
+
+
+class RateLimited(ProviderError):
+    code = "provider_rate_limited"
+    retryable = True
+
+
+class Malformed(ProviderError):
+    code = "malformed_response"
+    retryable = True
+    is_outage = True
+
+
+class Refusal(ProviderError):
+    code = "provider_refusal"
+    status = 503
+    retryable = True
+
+
+class Transient(Refusal):
+    code = "provider_transient"
+    is_outage = True
+
+
+class Outage(Refusal):
+    code = "provider_outage"
+    is_outage = True
+
+
+class CircuitOpen(Refusal):
+    code = "circuit_open"

@@ -1,0 +1,92 @@
+"""The Prometheus metrics of providers. Children are bound once: a call pays for two additions and an observation."""
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from app.providers.errors import (
+    CircuitOpen,
+    CredentialRejected,
+    InvalidQuery,
+    Malformed,
+    Outage,
+    PaymentRequired,
+    RateLimited,
+    Transient,
+)
+from app.providers.ports import CircuitView, Found, Missed, Unreachable
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+_OUTCOMES: Mapping[type, str] = {
+    Found: "found",
+    Missed: "missed",
+    Unreachable: "unreachable",
+    InvalidQuery: "invalid_query",
+    CredentialRejected: "credential_rejected",
+    PaymentRequired: "payment_required",
+    RateLimited: "rate_limited",
+    Malformed: "malformed",
+    Transient: "transient",
+    Outage: "outage",
+    CircuitOpen: "circuit_open",
+}
+
+
+class ProviderMetrics:
+    """The metric families, registered once in a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "holdfast_provider_calls",
+            "Calls to a provider by what came of them; circuit_open was not made.",
+            ("provider", "outcome"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "holdfast_provider_call_seconds",
+            "Duration of a call to a provider, without the wait for a free slot.",
+            ("provider",),
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._in_flight = Gauge(
+            "holdfast_provider_calls_in_flight",
+            "Calls to a provider under way.",
+            ("provider",),
+            registry=registry,
+        )
+        self._circuit = Gauge(
+            "holdfast_provider_circuit_state",
+            "Circuit of a provider: 0 closed, 1 half open, 2 open.",
+            ("provider",),
+            registry=registry,
+        )
+
+    def of(self, provider: str, *, in_flight: Callable[[], int], circuit: Callable[[], CircuitView]) -> "CallMetrics":
+        """The metrics of one provider. The gauges ask when they are scraped."""
+        self._in_flight.labels(provider).set_function(in_flight)
+        self._circuit.labels(provider).set_function(lambda: _STATES[circuit().state])
+        outcomes = {kind: self._calls.labels(provider, label) for kind, label in _OUTCOMES.items()}
+        return CallMetrics(outcomes, self._calls.labels(provider, "no_verdict"), self._seconds.labels(provider))
+
+
+class CallMetrics:
+    """Counts the calls of one provider."""
+
+    __slots__ = ("_no_verdict", "_outcomes", "_seconds")
+
+    def __init__(self, outcomes: Mapping[type, Counter], no_verdict: Counter, seconds: Histogram) -> None:
+        self._outcomes = outcomes
+        self._no_verdict = no_verdict
+        self._seconds = seconds
+
+    def refused(self) -> None:
+        """A call was not made because the circuit is open."""
+        self._outcomes[CircuitOpen].inc()
+
+    def ended(self, outcome: type | None, seconds: float) -> None:
+        """A call ended in an answer or error of this class; None for one that was cancelled or broke in our code."""
+        self._outcomes.get(outcome, self._no_verdict).inc() if outcome else self._no_verdict.inc()
+        self._seconds.observe(seconds)

@@ -1,0 +1,129 @@
+"""What the product needs of providers, as types. Adapters implement it; product domains import only this and `errors`.
+
+Canonical fields and their meaning are those of docs/providers.md: domains lower-case punycode without ``www``,
+countries ISO 3166-1 alpha-2 in ``country_code``, handles as URLs, empty strings never.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+Entity = Literal["company", "person"]
+JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+
+COMPANY_FIELDS: tuple[str, ...] = (
+    "name", "legal_name", "website", "description", "industry", "sector", "founded_year", "employee_count",
+    "employee_range", "annual_revenue", "total_funding", "type", "ticker", "phone", "emails", "street", "city",
+    "region", "postal_code", "country", "country_code", "linkedin_url", "twitter_handle", "facebook_handle",
+    "logo_url", "technologies", "tags", "mail_provider", "has_spf", "has_dmarc",
+)  # fmt: skip
+PERSON_FIELDS: tuple[str, ...] = (
+    "full_name", "first_name", "last_name", "email", "email_status", "phone", "title", "seniority", "department",
+    "linkedin_url", "twitter_handle", "github_handle", "city", "region", "country", "country_code",
+    "company_name", "company_domain", "bio", "avatar_url",
+)  # fmt: skip
+FIELDS: Mapping[Entity, tuple[str, ...]] = {"company": COMPANY_FIELDS, "person": PERSON_FIELDS}
+
+# What a record can be looked up by, as normalised input.
+SUBJECT_KEYS: Mapping[Entity, tuple[str, ...]] = {
+    "company": ("domain", "name", "linkedin_url"),
+    "person": ("email", "full_name", "first_name", "last_name", "domain", "company_name", "linkedin_url"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One subject to look up. `subject` holds normalised inputs (a subset of SUBJECT_KEYS[entity]);
+    `key` names it uniquely (``example.com``, ``ana@example.com``) and is what circuits count evidence by."""
+
+    entity: Entity
+    key: str
+    subject: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something is known. `values` are canonical, never empty strings or None; `confidence` is 0..1 for each of
+    them, with exceptions by field in `confidences`."""
+
+    values: Mapping[str, JsonValue]
+    confidence: float = 1.0
+    confidences: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The provider answered that it does not know. `reason` is ``legal`` where it must not tell."""
+
+    reason: Literal["unknown", "legal"] = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The host that the *input* names is dead or odd (website, dns): a result, free, and no outage."""
+
+    reason: str
+
+
+Answer = Found | Missed | Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider can do. `fields` it can fill, by entity; `needs`: alternatives of subject keys that it can look
+    up by, e.g. ``({"email"}, {"domain", "full_name"})``."""
+
+    fields: Mapping[Entity, tuple[str, ...]]
+    needs: Mapping[Entity, tuple[frozenset[str], ...]]
+    requires_credential: bool
+    charges_on_miss: bool = False
+
+    def can_look_up(self, query: Query) -> bool:
+        """Whether the query holds enough for this provider."""
+        return any(query.subject.keys() >= need for need in self.needs.get(query.entity, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the installation offers of a provider, known without opening a connection. `available`: it is enabled and
+    has the credential that it needs."""
+
+    name: str
+    capabilities: Capabilities
+    credit_cost: int
+    available: bool
+
+
+@runtime_checkable
+class EnrichmentSource(Protocol):
+    """A provider of facts about companies and people, behind the gate."""
+
+    @property
+    def name(self) -> str:
+        """The registry name, ``hunter``."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def credit_cost(self) -> int:
+        """Credits that a workspace pays for a found result."""
+
+    @property
+    def last_answer_at(self) -> float | None:
+        """When the provider last answered anything in this process (a miss too), as a Unix time; None: never."""
+
+    async def look_up(self, query: Query) -> Answer:
+        """Make one call to the provider.
+
+        Raises a ProviderError, of the class that says what follows. Cancellation aborts the call.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitView:
+    """The circuit of one provider as people see it. `opens_until` is a Unix time, None unless open."""
+
+    provider: str
+    state: Literal["closed", "open", "half_open"]
+    opens_until: float | None

@@ -1,0 +1,68 @@
+"""What a process holds open: database pools, the Temporal client, the providers. Opened by its entry point, closed at
+its end."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+
+from app import temporal
+from app.db import Sessions, create_engine
+from app.providers.ports import EnrichmentSource, Offer
+from app.providers.registry import offers, open_sources
+from app.settings import Settings, SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResources:
+    """The API starts and queries workflows: no provider is called from its process."""
+
+    settings: Settings
+    sessions: Sessions
+    temporal: Client
+    offers: Mapping[str, Offer]
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerResources:
+    """`platform_sessions` are the relay's and the sweeps': their role sees every workspace."""
+
+    settings: Settings
+    sessions: Sessions
+    platform_sessions: Sessions
+    platform_engine: AsyncEngine
+    temporal: Client
+    sources: Mapping[str, EnrichmentSource]
+
+
+@asynccontextmanager
+async def open_api(settings: Settings) -> AsyncIterator[ApiResources]:
+    """Nothing that it opens must be up: each call fails, and recovers, on its own."""
+    async with AsyncExitStack() as stack:
+        engine = await _engine(stack, settings, settings.database_url, "api")
+        client = await temporal.connect(settings.temporal, lazy=True)
+        yield ApiResources(settings, Sessions(engine), client, offers(settings.providers), datetime.now(UTC))
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[WorkerResources]:
+    """Raises SettingsError without HOLDFAST_PLATFORM_DATABASE_URL, Unavailable where Temporal cannot be reached."""
+    if settings.platform_database_url is None:
+        raise SettingsError("HOLDFAST_PLATFORM_DATABASE_URL: Field required")
+    async with AsyncExitStack() as stack:
+        engine = await _engine(stack, settings, settings.database_url, "worker")
+        platform = await _engine(stack, settings, settings.platform_database_url, "worker platform")
+        client = await temporal.connect(settings.temporal, lazy=False)
+        sources = await stack.enter_async_context(open_sources(settings.providers))
+        yield WorkerResources(settings, Sessions(engine), Sessions(platform), platform, client, sources)
+
+
+async def _engine(stack: AsyncExitStack, settings: Settings, url: SecretStr, application: str) -> AsyncEngine:
+    engine = create_engine(url, settings.database, application=application)
+    stack.push_async_callback(engine.dispose)
+    return engine

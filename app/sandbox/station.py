@@ -1,0 +1,67 @@
+"""A provider as the sandbox runs it: the emulator, what disturbs it at the moment, and what it counted."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from app.sandbox.calls import Calls
+from app.sandbox.emulator import DROPPED, WITHHELD, Answer, Emulator
+from app.sandbox.faults import Fault, FaultMode
+from app.sandbox.options import Options
+
+RequestT = TypeVar("RequestT")
+
+
+class Station(Generic[RequestT]):
+    """The one place that decides whether an answer counts, costs, waits or gets lost."""
+
+    def __init__(self, emulator: Emulator[RequestT], calls: Calls, clock: Callable[[], float]) -> None:
+        self.calls = calls
+        self._emulator = emulator
+        self._clock = clock
+        self._fault: Fault | None = None
+        self._latency = emulator.options.latency_ms / 1000
+
+    @property
+    def options(self) -> Options:
+        """The options in force."""
+        return self._emulator.options
+
+    def configure(self, options: Options) -> None:
+        """Put other options into force."""
+        self._emulator.configure(options)
+        self._latency = options.latency_ms / 1000
+
+    @property
+    def fault(self) -> Fault | None:
+        """The fault in force; one whose time is up is gone."""
+        fault = self._fault
+        if fault is not None and fault.ends_at is not None and self._clock() >= fault.ends_at:
+            fault = self._fault = None
+        return fault
+
+    @fault.setter
+    def fault(self, fault: Fault | None) -> None:
+        self._fault = fault
+
+    def receive(self, request: RequestT) -> tuple[Answer, float]:
+        """The answer to a request, and the seconds to wait before it goes out.
+
+        Every request counts; only what is given, or was given and got lost on the way, costs.
+        """
+        answer = self._emulator.answer(request)
+        calls = self.calls
+        calls.receive(answer.keys)
+        delay = self._latency + answer.delay
+        if self._fault is not None and (fault := self.fault) is not None and fault.strikes():
+            turn = fault.turn()
+            delay += fault.latency_ms / 1000
+            if fault.mode is FaultMode.HANG:
+                return WITHHELD, 0.0
+            if fault.mode is FaultMode.DROP_AFTER_EFFECT:
+                calls.charge(answer.charges)
+                return DROPPED, delay
+            if fault.mode is not FaultMode.SLOW:
+                return self._emulator.failure(fault.mode, turn, request, answer), delay
+        if answer.charges:
+            calls.charge(answer.charges)
+        return answer, delay

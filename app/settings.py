@@ -1,0 +1,160 @@
+"""Every setting of Holdfast, read once from the environment: prefix ``HOLDFAST_``, nested with ``__``.
+
+``HOLDFAST_PROVIDERS__HUNTER__BASE_URL`` is ``settings.providers.hunter.base_url``. Durations are seconds.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+PREFIX = "HOLDFAST_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing. The message is one line that names each variable."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _postgres_url(value: SecretStr) -> SecretStr:
+    try:
+        url = make_url(value.get_secret_value())
+    except ArgumentError as error:
+        raise ValueError("is not a database URL") from error
+    if url.drivername not in ("postgresql", "postgresql+psycopg"):
+        raise ValueError("must begin with postgresql://")
+    return value
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class DatabaseSettings(_Section):
+    """Pools of one process. The worker's flushes and lookups share `pool_size` connections."""
+
+    pool_size: Count = 10
+    statement_timeout_seconds: Positive = 60
+
+
+class TemporalSettings(_Section):
+    """Where Temporal is. `ui_url` is for people: links in answers and on the terminal."""
+
+    address: str = "127.0.0.1:7233"
+    namespace: str = "default"
+    tls: bool = False
+    api_key: SecretStr | None = None
+    ui_url: str | None = None
+    # Put before each task queue's name, so that several stacks (and tests) can share one server.
+    task_queue_prefix: str = ""
+
+
+class BreakerSettings(_Section):
+    """When a circuit opens: `fail_max` failures in a row, or `failure_rate` of the last `window_calls` calls,
+    in either case on evidence from `min_keys` different looked-up keys."""
+
+    fail_max: Count = 5
+    failure_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    window_calls: Count = 50
+    min_keys: Count = 5
+    reset_seconds: Positive = 30
+
+
+class ProviderSettings(_Section):
+    """One provider. `credit_cost` is what a workspace pays for a found result; `concurrency` is the bulkhead:
+    how many calls one worker process has in flight at the most."""
+
+    enabled: bool = True
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    credit_cost: Annotated[int, Field(ge=0)] = 1
+    concurrency: Count = 100
+    timeout_seconds: Positive = 10
+    breaker: BreakerSettings = BreakerSettings()
+
+
+class DnsSettings(ProviderSettings):
+    """`resolver` is ``host:port`` of the resolver to ask; the system's own where it is left out."""
+
+    resolver: str | None = None
+    timeout_seconds: Positive = 5
+
+
+class ProvidersSettings(_Section):
+    website: ProviderSettings = ProviderSettings(credit_cost=1)
+    dns: DnsSettings = DnsSettings(credit_cost=1)
+    hunter: ProviderSettings = ProviderSettings(base_url="https://api.hunter.io/v2", credit_cost=2)
+    apollo: ProviderSettings = ProviderSettings(base_url="https://api.apollo.io/api/v1", credit_cost=3)
+
+
+class EnrichmentSettings(_Section):
+    """The shape of a job; measured in docs/performance.md. `chunk` records a lookup, `window` chunks at a time,
+    `calls_per_lookup` in flight in each, `flush_answers` or `flush_seconds` between two commits."""
+
+    chunk: Count = 500
+    window: Count = 4
+    calls_per_lookup: Count = 25
+    flush_answers: Count = 100
+    flush_seconds: Positive = 0.5
+    # A run of the workflow ends after so many chunks at the latest and continues as new.
+    chunks_per_run: Count = 400
+    # A record that one provider keeps failing, while its circuit stays closed, is given up after so many tries.
+    max_tries: Count = 8
+    max_rows: Count = 1_000_000
+
+
+class OutboxSettings(_Section):
+    poll_seconds: Positive = 1
+    lease_seconds: Positive = 30
+    dead_after_seconds: Positive = 3600
+    reconcile_every_seconds: Positive = 60
+    stale_after_seconds: Positive = 120
+
+
+class CreditsSettings(_Section):
+    local_grant: Annotated[int, Field(ge=0)] = 1_000_000
+
+
+class Settings(BaseSettings):
+    """The settings of one process. `load_settings` is the way to make one."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True)
+
+    environment: Literal["local", "production"] = "production"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    # Role holdfast_app: row-level security applies. Used by the API and by activities.
+    database_url: PostgresUrl
+    # Role holdfast_platform: the relay and the sweeps. Never given to the API process.
+    platform_database_url: PostgresUrl | None = None
+    # The owner of the tables: migrations only.
+    owner_database_url: PostgresUrl | None = None
+    database: DatabaseSettings = DatabaseSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    providers: ProvidersSettings = ProvidersSettings()
+    enrichment: EnrichmentSettings = EnrichmentSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    credits: CreditsSettings = CreditsSettings()
+    # Where the worker serves /metrics; 0 takes a free port, None serves none.
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises SettingsError with one line that names each variable that is wrong or missing.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_problem(each["loc"], each["msg"]) for each in error.errors())) from None
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    variable = PREFIX + "__".join(str(part).upper() for part in location)
+    return f"{variable}: {message.removeprefix('Value error, ')}"

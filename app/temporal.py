@@ -1,0 +1,130 @@
+"""The Temporal client: one per process, made in the loop that uses it."""
+
+import asyncio
+import gc
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.namespace.v1 import NamespaceConfig
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.client import Client
+from temporalio.runtime import Runtime
+from temporalio.service import RetryConfig, RPCError, RPCStatusCode
+
+from app.errors import Unavailable
+from app.settings import TemporalSettings
+
+# All of type Keyword. A namespace of a server on SQL has room for ten.
+SEARCH_ATTRIBUTES = ("WorkspaceId", "Process", "Provider", "Outcome")
+RETENTION = timedelta(days=30)
+
+# A request waits for its answer: what cannot be sent in about two seconds is refused (default: ten).
+_IMPATIENT = RetryConfig(max_elapsed_time_millis=2000, max_retries=5)
+
+_AWAY = frozenset(
+    {
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+# How Temporal Cloud, and clusters with their own administration, answer to what only their operators may do.
+_NOT_OURS = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED})
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+async def connect(settings: TemporalSettings, *, lazy: bool, runtime: Runtime | None = None) -> Client:
+    """A client of the namespace in `settings`.
+
+    `lazy` suits the API: the server is reached by the first call, and a call gives up after about two seconds. A
+    worker needs a client that is not. Raises Unavailable when `lazy` is false and the server cannot be reached.
+    """
+    with reaching_temporal():
+        return await Client.connect(
+            settings.address,
+            namespace=settings.namespace,
+            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+            tls=settings.tls,
+            lazy=lazy,
+            retry_config=_IMPATIENT if lazy else None,
+            runtime=runtime,
+        )
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` for a program that ends soon after it used a client.
+
+    The client's native threads may still release Python objects then, which aborts an interpreter that is being torn
+    down (sdk-python issue 300): they get the moment that they need.
+    """
+    try:
+        return asyncio.run(main)
+    finally:
+        gc.collect()
+        time.sleep(0.05)
+
+
+@contextmanager
+def reaching_temporal() -> Iterator[None]:
+    """Around one call of the client: Unavailable in place of the errors that say that the server is away."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status not in _AWAY:
+            raise
+        raise Unavailable("Temporal is not available; try again.", retry_after=1) from error
+    except RuntimeError as error:  # what the client raises while it has no connection at all
+        raise Unavailable("Temporal cannot be reached; try again.", retry_after=1) from error
+
+
+async def bootstrap(client: Client) -> None:
+    """Give the client's namespace our search attributes and at least 30 days of retention. Idempotent.
+
+    Where we may not (Temporal Cloud) this is left to its operators, with a warning in the log. Raises Unavailable.
+    """
+    try:
+        with reaching_temporal():
+            await _add_search_attributes(client)
+            await _extend_retention(client)
+    except RPCError as error:
+        if error.status not in _NOT_OURS:
+            raise
+        _log.warning("temporal namespace left as it is", namespace=client.namespace, reason=error.message)
+
+
+async def _add_search_attributes(client: Client) -> None:
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    missing = [name for name in SEARCH_ATTRIBUTES if name not in known.custom_attributes]
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(
+                namespace=client.namespace,
+                search_attributes=dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
+            )
+        )
+
+
+async def _extend_retention(client: Client) -> None:
+    namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    if namespace.config.workflow_execution_retention_ttl.ToTimedelta() >= RETENTION:
+        return
+    retention = Duration()
+    retention.FromTimedelta(RETENTION)
+    await client.workflow_service.update_namespace(
+        UpdateNamespaceRequest(
+            namespace=client.namespace, config=NamespaceConfig(workflow_execution_retention_ttl=retention)
+        )
+    )

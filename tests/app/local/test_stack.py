@@ -1,0 +1,165 @@
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+
+from app.local.errors import StackError
+from app.local.process import ProcessRecord
+from app.local.stack import StackOptions, up
+from app.local.state import running
+from app.settings import TemporalSettings
+from app.temporal import connect
+from tests.app.local.stacks import PARTS, get, mark, marks, stack_in
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture(params=["that anyone may enter", "closed to other users"])
+def data_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A data directory below a directory like that: as root, PostgreSQL runs as another user."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-stack-") as directory:
+        Path(directory).chmod(0o755 if request.param == "that anyone may enter" else 0o700)
+        yield Path(directory) / "data"
+
+
+async def test_a_first_start_serves_and_a_second_goes_on_where_it_was(data_dir: Path):
+    async with stack_in(data_dir) as stack:
+        first = stack.state
+        mark(first, "first")
+        assert running(data_dir) == first
+    assert running(data_dir) is None
+    async with stack_in(data_dir) as stack:
+        assert marks(stack.state) == ["first"]
+        assert stack.state.api_key == first.api_key == "the-key"
+        assert (stack.state.api_url, stack.state.database_url) == (first.api_url, first.database_url)
+
+
+async def test_without_the_sandbox_the_providers_are_the_real_ones(tmp_path: Path):
+    async with stack_in(tmp_path, options=StackOptions(sandbox=False)) as stack:
+        api = json.loads(get(f"{stack.state.api_url}/environment"))
+        assert stack.state.sandbox_url is None
+        assert stack.state.pids["sandbox"] == []
+        assert not any(name.startswith("HOLDFAST_PROVIDERS") for name in api)
+
+
+async def test_servers_that_are_killed_come_back_where_they_were(tmp_path: Path):
+    said: list[str] = []
+    async with stack_in(tmp_path, say=said.append) as stack:
+        mark(stack.state, "before")
+        before = stack.state.pids
+        for role in ("postgres", "temporal", "api", "worker"):
+            os.kill(before[role][0], signal.SIGKILL)
+        await _until(lambda: sum("is ready again" in line for line in said) == 4)
+        for role in ("postgres", "temporal", "api", "worker"):
+            assert stack.state.pids[role] != before[role]
+        assert running(tmp_path) == stack.state
+        assert marks(stack.state) == ["before"]
+        assert get(stack.state.api_url)
+        client = await connect(TemporalSettings(address=stack.state.temporal_address), lazy=False)
+        namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
+        assert namespace.config.workflow_execution_retention_ttl.ToTimedelta().days == 30
+    assert "postgres was ended by signal 9 (Killed); starting it again in 0.2 s." in said
+
+
+async def test_the_stop_goes_from_the_api_to_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOLDFAST_TEST_ENDS", str(tmp_path / "ends"))
+    async with stack_in(tmp_path / "data") as stack:
+        processes = [pid for pids in stack.state.pids.values() for pid in pids]
+    lines = (tmp_path / "ends").read_text().splitlines()
+    assert lines == ["api with temporal", "worker with temporal"]
+    assert "database system is shut down" in (tmp_path / "data/logs/postgres.log").read_text()
+    assert not any(psutil.pid_exists(pid) for pid in processes)
+
+
+async def test_ports_that_are_taken_are_avoided_and_a_port_that_was_asked_for_is_not(tmp_path: Path):
+    async with stack_in(tmp_path) as stack:
+        port = int(stack.state.api_url.rsplit(":", 1)[1])
+    with socket.create_server(("127.0.0.1", port)):
+        with pytest.raises(StackError, match=f"Port {port} is taken"):
+            await up(StackOptions(tmp_path, port=port), say=print, parts=PARTS)
+        async with stack_in(tmp_path) as stack:
+            assert stack.state.api_url != f"http://127.0.0.1:{port}"
+            assert get(stack.state.api_url)
+
+
+async def test_a_stale_pid_file_stops_no_start_even_where_the_pid_is_alive(tmp_path: Path):
+    async with stack_in(tmp_path) as stack:
+        mark(stack.state, "kept")
+    with _sleeping() as bystander:
+        (tmp_path / "postgres/postmaster.pid").write_text(f"{bystander.pid}\n{tmp_path / 'postgres'}\n")
+        async with stack_in(tmp_path) as stack:
+            assert marks(stack.state) == ["kept"]
+        assert bystander.poll() is None
+
+
+async def test_what_an_earlier_stack_left_running_is_ended_and_nobody_else(tmp_path: Path):
+    async with stack_in(tmp_path):
+        pass
+    said: list[str] = []
+    with _sleeping() as orphan, _sleeping() as bystander:
+        record = ProcessRecord.of("worker", orphan.pid)
+        assert record is not None
+        state = json.loads((tmp_path / "state.json").read_text())
+        state["processes"] = [
+            {"name": "worker", "pid": record.pid, "created": record.created},
+            {"name": "api", "pid": bystander.pid, "created": record.created - 3600},
+        ]
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        async with stack_in(tmp_path, say=said.append):
+            assert orphan.wait(timeout=5) == -signal.SIGTERM
+        assert bystander.poll() is None
+    assert "Ended the worker that an earlier stack left behind." in said
+
+
+async def test_a_program_that_cannot_start_takes_the_whole_stack_down_with_its_reason(tmp_path: Path):
+    broken = replace(PARTS, api=("/bin/sh", "-c", "echo HOLDFAST_LOG_LEVEL: Input should be DEBUG; exit 2"))
+    with pytest.raises(StackError, match="api ended with exit code 2.*HOLDFAST_LOG_LEVEL: Input should be DEBUG"):
+        await up(StackOptions(tmp_path), say=lambda _: None, parts=broken)
+    assert json.loads((tmp_path / "state.json").read_text())["processes"] == []
+    assert running(tmp_path) is None
+    async with stack_in(tmp_path) as stack:
+        assert get(stack.state.api_url)
+
+
+async def test_a_lost_or_damaged_state_file_is_named(tmp_path: Path):
+    async with stack_in(tmp_path):
+        pass
+    (tmp_path / "state.json").write_text("{")
+    with pytest.raises(StackError, match=r"state\.json is damaged"):
+        await up(StackOptions(tmp_path), say=print, parts=PARTS)
+    (tmp_path / "state.json").unlink()
+    with pytest.raises(StackError, match=r"state\.json is gone"):
+        await up(StackOptions(tmp_path), say=print, parts=PARTS)
+
+
+@pytest.mark.parametrize("path", ["a file/data", "n" * 300], ids=["below a file", "too long a name"])
+async def test_a_data_directory_that_cannot_be_is_refused_in_one_line(tmp_path: Path, path: str):
+    (tmp_path / "a file").touch()
+    with pytest.raises(StackError, match="Cannot use .* as data directory") as refusal:
+        await up(StackOptions(tmp_path / path), say=print, parts=PARTS)
+    assert "\n" not in str(refusal.value)
+
+
+@contextlib.contextmanager
+def _sleeping() -> "Iterator[subprocess.Popen[bytes]]":
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

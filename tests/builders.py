@@ -1,0 +1,160 @@
+"""Builders of data: workspaces with credits, and jobs as submit would leave them."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+
+from app.credits import service as credits
+from app.db import Sessions, new_id
+from app.enrichment.start import start_job
+from tests.fakes import FAKE_FIELDS, FakeSource
+
+
+async def make_workspace(owner: Sessions, *, credit: int = 100_000) -> UUID:
+    workspace_id = new_id()
+    async with owner.for_workspace(workspace_id) as session:
+        await session.execute(
+            text("INSERT INTO workspaces (id, name) VALUES (:id, 'Test')"), {"id": workspace_id}
+        )
+        if credit:
+            await credits.grant(session, workspace_id, credit, key="test", reason="test")
+    return workspace_id
+
+
+async def make_job(
+    sessions: Sessions,
+    workspace_id: UUID,
+    domains: Sequence[str],
+    sources: Sequence[FakeSource],
+    *,
+    fields: Sequence[str] = FAKE_FIELDS,
+    chunk: int = 500,
+    window: int = 4,
+    hold: int | None = None,
+    on_outage: str = "wait",
+    max_wait_seconds: float = 86_400,
+    start: bool = True,
+) -> UUID:
+    """A job over these domains (equal ones share a leader), its hold, and its start command."""
+    job_id = new_id()
+    first_of: dict[str, int] = {}
+    leaders = [first_of.setdefault(domain, position) for position, domain in enumerate(domains, 1)]
+    worst_case = len(first_of) * sum(source.credit_cost for source in sources)
+    held = worst_case if hold is None else hold
+    async with sessions.for_workspace(workspace_id) as session:
+        await session.execute(
+            text("""
+                INSERT INTO enrichment_jobs (workspace_id, id, entity, columns, fields, on_outage, max_wait_seconds,
+                    min_confidence, reuse_within_seconds, chunk, "window", total, held, worst_case)
+                VALUES (:workspace_id, :id, 'company', '{domain}', :fields, :on_outage, :max_wait_seconds, 0.5, 0,
+                    :chunk, :window, :total, :held, :worst_case)
+            """),
+            {
+                "workspace_id": workspace_id,
+                "id": job_id,
+                "fields": list(fields),
+                "on_outage": on_outage,
+                "max_wait_seconds": max_wait_seconds,
+                "chunk": chunk,
+                "window": window,
+                "total": len(domains),
+                "held": held,
+                "worst_case": worst_case,
+            },
+        )
+        await session.execute(
+            text("""
+                INSERT INTO enrichment_job_providers (workspace_id, job_id, provider, position, credit_cost)
+                VALUES (:workspace_id, :job_id, :provider, :position, :credit_cost)
+            """),
+            [
+                {
+                    "workspace_id": workspace_id,
+                    "job_id": job_id,
+                    "provider": source.name,
+                    "position": position,
+                    "credit_cost": source.credit_cost,
+                }
+                for position, source in enumerate(sources)
+            ],
+        )
+        await session.execute(
+            text("""
+                INSERT INTO enrichment_records (workspace_id, job_id, position, key, input, subject, subject_key, leader)
+                SELECT :workspace_id, :job_id, n, n::text, subject::json, subject::json, key, leader
+                FROM unnest(CAST(:subjects AS text[]), CAST(:keys AS text[]), CAST(:leaders AS int[]))
+                     WITH ORDINALITY AS r(subject, key, leader, n)
+            """),
+            {
+                "workspace_id": workspace_id,
+                "job_id": job_id,
+                "subjects": [orjson.dumps({"domain": domain}).decode() for domain in domains],
+                "keys": [f"domain:{domain}" for domain in domains],
+                "leaders": leaders,
+            },
+        )
+        if start:
+            await start_job(session, workspace_id, job_id, total=len(domains))
+        await credits.hold(
+            session, workspace_id, held, key=f"hold:{job_id}", reason="test", reference=("enrichment_job", str(job_id))
+        )
+    return job_id
+
+
+async def job_row(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> dict[str, Any]:
+    async with sessions.for_workspace(workspace_id) as session:
+        row = await session.execute(text("SELECT * FROM enrichment_jobs WHERE id = :id"), {"id": job_id})
+        return dict(row.mappings().one())
+
+
+async def wish(sessions: Sessions, workspace_id: UUID, job_id: UUID, state: str) -> None:
+    """Write the desired state, as pause, resume and cancel do; the wake is the caller's."""
+    async with sessions.for_workspace(workspace_id) as session:
+        await session.execute(
+            text("UPDATE enrichment_jobs SET desired_state = :state WHERE id = :id"), {"state": state, "id": job_id}
+        )
+
+
+# What must hold of a workspace at any time, and of a settled job, in one query each: rows are violations.
+_LEDGER = """
+    SELECT 'balance is not the sum of its entries' AS problem FROM credit_accounts AS a
+    WHERE (balance, held) <> (SELECT coalesce(sum(amount), 0), coalesce(sum(held_amount), 0)
+                              FROM credit_entries AS e WHERE e.workspace_id = a.workspace_id)
+    UNION ALL
+    SELECT 'a found result without its charge' FROM enrichment_answers AS a
+    WHERE outcome = 'found' AND credits > 0 AND NOT EXISTS (
+        SELECT FROM credit_entries AS e
+        WHERE e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider) AND e.amount = -a.credits)
+    UNION ALL
+    SELECT 'a charge without its result' FROM credit_entries AS e
+    WHERE kind = 'charge' AND NOT EXISTS (
+        SELECT FROM enrichment_answers AS a WHERE a.outcome = 'found'
+        AND e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider))
+    UNION ALL
+    SELECT 'what is held is not what unfinished jobs hold' FROM credit_accounts AS a
+    WHERE held <> (SELECT coalesce(sum(j.held - j.charged), 0) FROM enrichment_jobs AS j
+                   WHERE j.workspace_id = a.workspace_id AND j.finished_at IS NULL)
+    UNION ALL
+    SELECT 'counts do not match the records' FROM enrichment_jobs AS j
+    WHERE (matched, partial, not_found, failed, cancelled) <> (
+        SELECT count(*) FILTER (WHERE r.status = 'matched'), count(*) FILTER (WHERE r.status = 'partial'),
+               count(*) FILTER (WHERE r.status = 'not_found'), count(*) FILTER (WHERE r.status = 'failed'),
+               count(*) FILTER (WHERE r.status = 'cancelled')
+        FROM enrichment_records AS r WHERE r.job_id = j.id)
+    UNION ALL
+    SELECT 'charged is not the sum of the job''s charges' FROM enrichment_jobs AS j
+    WHERE charged <> (SELECT coalesce(sum(credits), 0) FROM enrichment_answers AS a WHERE a.job_id = j.id)
+    UNION ALL
+    SELECT 'a record of a finished job has no end' FROM enrichment_jobs AS j
+    WHERE finished_at IS NOT NULL
+      AND EXISTS (SELECT FROM enrichment_records AS r WHERE r.job_id = j.id AND r.status = 'pending')
+"""
+
+
+async def violations(sessions: Sessions, workspace_id: UUID) -> list[str]:
+    """What does not add up in this workspace; must be empty at all times."""
+    async with sessions.for_workspace(workspace_id) as session:
+        return list((await session.execute(text(_LEDGER))).scalars())

@@ -1,0 +1,55 @@
+"""Fakes at the ports: each implements one, and behaves as a test tells it."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from app.providers.errors import ProviderError
+from app.providers.ports import Answer, Capabilities, Found, Missed, Query
+
+FAKE_FIELDS = ("industry", "employee_count", "city")
+
+
+class FakeSource:
+    """An EnrichmentSource without a provider behind it.
+
+    `answer` decides what a query gets: an Answer, or a ProviderError to raise. `calls` counts by key. While `gate` is
+    cleared, calls hang.
+    """
+
+    def __init__(
+        self,
+        name: str = "alpha",
+        answer: Callable[[Query], Answer | ProviderError] | None = None,
+        *,
+        fields: tuple[str, ...] = FAKE_FIELDS,
+        credit_cost: int = 2,
+        latency: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.capabilities = Capabilities({"company": fields}, {"company": (frozenset({"domain"}),)}, False)
+        self.credit_cost = credit_cost
+        self.last_answer_at: float | None = None
+        self.answer = answer or (lambda query: Found({field: f"{name} {query.key}" for field in fields}))
+        self.latency = latency
+        self.calls: Counter[str] = Counter()
+        self.started_at: list[float] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def look_up(self, query: Query) -> Answer:
+        self.calls[query.key] += 1
+        self.started_at.append(time.monotonic())
+        await self.gate.wait()
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        answer = self.answer(query)
+        if isinstance(answer, ProviderError):
+            raise answer
+        self.last_answer_at = time.time()
+        return answer
+
+
+def misses(_: Query) -> Answer:
+    return Missed()

@@ -1,0 +1,82 @@
+"""The worker process: settings → resources → one Worker per task queue, and the relay → run until a signal."""
+
+import asyncio
+import signal
+import sys
+from datetime import timedelta
+
+import structlog
+import uvloop
+from temporalio.worker import Worker
+
+from activities import catalog as activities
+from app.background import loops
+from app.errors import Unavailable
+from app.logging import configure_logging
+from app.metrics import serve_metrics
+from app.resources import WorkerResources, open_worker
+from app.settings import Settings, SettingsError, load_settings
+from app.temporal import bootstrap
+from workflows import catalog as workflows
+from workflows import options
+
+GRACE = timedelta(seconds=20)
+
+
+def build_workers(resources: WorkerResources) -> list[Worker]:
+    """One worker for the workflows and one for each activity queue, all on one client."""
+    prefix = resources.settings.temporal.task_queue_prefix
+    return [
+        Worker(
+            resources.temporal,
+            task_queue=prefix + options.WORKFLOWS,
+            workflows=workflows.WORKFLOWS,
+            max_cached_workflows=2000,
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
+            graceful_shutdown_timeout=GRACE,
+        ),
+        *(
+            Worker(
+                resources.temporal,
+                task_queue=prefix + queue,
+                activities=bound,
+                max_concurrent_activities=100,
+                # A beat carries nothing: it goes out often, because a cancellation comes back with it.
+                max_heartbeat_throttle_interval=timedelta(seconds=1),
+                default_heartbeat_throttle_interval=timedelta(seconds=1),
+                graceful_shutdown_timeout=GRACE,
+            )
+            for queue, bound in activities.build(resources).items()
+        ),
+    ]
+
+
+async def run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_worker(settings) as resources:
+        await bootstrap(resources.temporal)
+        workers = build_workers(resources)
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(each.run()) for each in workers]
+            background = [tasks.create_task(loop) for loop in loops(resources)]
+            serve_metrics(settings.worker_metrics_port)
+            structlog.get_logger().info("worker ready", queues=len(workers))
+            await stop.wait()
+            await asyncio.gather(*(each.shutdown() for each in workers))
+            for task in (*running, *background):
+                task.cancel()
+
+
+def main() -> None:
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        uvloop.run(run(settings))
+    except (SettingsError, Unavailable) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""What the enrichment process needs done, as types: commands in, facts out. Ids, ranges and counts only."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from temporalio import activity
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """One enrichment job of one workspace; both are UUIDs as text."""
+
+    workspace_id: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """Where a job stands and how to go on.
+
+    Records `first` to `last` (positions from 1, inclusive) may still have something to do; `first` > `last` means
+    that all have an end. `desired` is what people want of the job now. `chunk` records go into one lookup, `window`
+    chunks are worked on at a time, and the run continues as new after `chunks_per_run` of them.
+    """
+
+    desired: Literal["running", "paused", "cancelled", "finished"]
+    first: int
+    last: int
+    providers: tuple[str, ...]
+    chunk: int
+    window: int
+    chunks_per_run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Ask `provider` for what records `first` to `last` still lack. `is_last`: no provider comes after this one,
+    so every record of the range gets its final status."""
+
+    workspace_id: str
+    job_id: str
+    provider: str
+    first: int
+    last: int
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookupDone:
+    """`calls` were made in this run of the lookup, `found` of them gave something; `open_records` of the range have
+    no final status yet."""
+
+    calls: int
+    found: int
+    open_records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """End the job. `interrupted` says what stopped the run from outside; empty where it came to its own end."""
+
+    workspace_id: str
+    job_id: str
+    interrupted: Literal["", "cancelled", "failed"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How the job ended: the final status, and what was charged, in credits."""
+
+    status: str
+    charged: int
+
+
+class EnrichmentActivities(ABC):
+    """The promises of activities/enrichment.py. Each may run twice and has its effect once."""
+
+    @activity.defn(name="plan_enrichment")
+    @abstractmethod
+    async def plan(self, job: JobRef) -> JobPlan:
+        """Read where the job stands and what is wanted of it; mark it running or paused accordingly."""
+
+    @activity.defn(name="lookup")
+    @abstractmethod
+    async def lookup(self, command: Lookup) -> LookupDone:
+        """Call the provider for each record of the range that needs it and has no answer yet.
+
+        Answers and charges are committed together as they come. Raises retryable errors while the provider is away
+        or throttles; cancellation flushes what is in flight, then ends.
+        """
+
+    @activity.defn(name="settle_enrichment")
+    @abstractmethod
+    async def settle(self, command: Settle) -> Settled:
+        """End the job: final status, rest of the hold released. Records without an end are cancelled, or failed."""

@@ -1,0 +1,123 @@
+"""Enrichment of a list of records through a waterfall of providers, as one workflow a job."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import is_cancelled_exception
+
+from workflows import options
+from workflows.contracts.enrichment import (
+    EnrichmentActivities,
+    JobPlan,
+    JobRef,
+    Lookup,
+    LookupDone,
+    Settle,
+    Settled,
+)
+
+OUTCOME = SearchAttributeKey.for_keyword("Outcome")
+
+
+@workflow.defn(name="EnrichRecords")
+class EnrichRecords:
+    """Plan, look up chunk by chunk, settle.
+
+    PostgreSQL knows where the job stands and what people want of it. A wake carries no data: it stops the lookups
+    (they flush what they have), and the next plan reads what to do.
+    """
+
+    def __init__(self) -> None:
+        self._woken = False
+        self._stopping = False
+        self._next = 0
+        self._chunks = 0
+
+    @workflow.signal(name="wake")
+    def wake(self) -> None:
+        """Look again: somebody wants the job paused, resumed or cancelled."""
+        self._woken = True
+
+    @workflow.run
+    async def run(self, job: JobRef) -> Settled:
+        try:
+            finished = await self._process(job)
+        except BaseException as error:  # also CancelledError: however the run ends, the job is settled
+            cancelled = is_cancelled_exception(error)
+            await self._settle(Settle(job.workspace_id, job.job_id, "cancelled" if cancelled else "failed"))
+            raise
+        if not finished:
+            workflow.continue_as_new(job)
+        return await self._settle(Settle(job.workspace_id, job.job_id))
+
+    async def _process(self, job: JobRef) -> bool:
+        """Work until every record has an end or nobody wants it any more; False: the run must continue as new."""
+        while True:
+            self._woken = False
+            plan: JobPlan = await workflow.execute_activity_method(
+                EnrichmentActivities.plan, job, summary="plan", **options.database()
+            )
+            if plan.desired == "paused":
+                await workflow.wait_condition(lambda: self._woken)
+            elif plan.desired != "running" or plan.first > plan.last:
+                return True
+            else:
+                await self._look_up_all(plan, job)
+                if not self._woken:
+                    return self._next > plan.last
+            if workflow.info().is_continue_as_new_suggested():
+                return False
+
+    async def _look_up_all(self, plan: JobPlan, job: JobRef) -> None:
+        """Keep `window` chunks going until none is left, the run is long enough, or something stops them.
+
+        When this returns or raises, no lookup is running.
+        """
+        self._stopping = False
+        self._next, self._chunks = plan.first, 0
+        lanes = [asyncio.create_task(self._lane(plan, job)) for _ in range(plan.window)]
+        try:
+            await workflow.wait_condition(lambda: self._woken or self._stopping or all(lane.done() for lane in lanes))
+        finally:
+            self._stopping = True
+            for lane in lanes:
+                lane.cancel()
+            await workflow.wait_condition(lambda: all(lane.done() for lane in lanes))
+        for lane in lanes:
+            if not lane.cancelled() and (error := lane.exception()) and not is_cancelled_exception(error):
+                raise error
+
+    async def _lane(self, plan: JobPlan, job: JobRef) -> None:
+        try:
+            while self._next <= plan.last and not self._is_over(plan):
+                first = self._next
+                self._next += plan.chunk
+                self._chunks += 1
+                await self._look_up_chunk(plan, job, first, min(first + plan.chunk - 1, plan.last))
+        except BaseException:
+            self._stopping = True
+            raise
+
+    async def _look_up_chunk(self, plan: JobPlan, job: JobRef, first: int, last: int) -> None:
+        """The waterfall: each provider in turn gets what the ones before could not fill."""
+        for provider in plan.providers:
+            done: LookupDone = await workflow.execute_activity_method(
+                EnrichmentActivities.lookup,
+                Lookup(job.workspace_id, job.job_id, provider, first, last, provider == plan.providers[-1]),
+                summary=f"{provider} · rows {first}–{last}",
+                **options.provider(provider),
+            )
+            # A lookup that ended well although it was cancelled must not be followed by another.
+            if done.open_records == 0 or self._stopping:
+                break
+
+    def _is_over(self, plan: JobPlan) -> bool:
+        return self._stopping or self._chunks >= plan.chunks_per_run or workflow.info().is_continue_as_new_suggested()
+
+    async def _settle(self, command: Settle) -> Settled:
+        settled: Settled = await workflow.execute_activity_method(
+            EnrichmentActivities.settle, command, summary="settle", **options.database()
+        )
+        workflow.upsert_search_attributes([OUTCOME.value_set(settled.status)])
+        return settled

@@ -1,0 +1,55 @@
+"""Task queues, and what each is allowed: time limits, retries. An option at a call is named here or is a mistake.
+
+A stack's queues share a prefix (tests run many stacks on one server): the workflow queue is ``<prefix>workflows``,
+so a workflow finds its siblings' prefix in its own queue's name.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+WORKFLOWS = "workflows"
+DATABASE = "database"
+
+# Retried until the database is back: none of these activities waits for anything else.
+DATABASE_OPTIONS: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=0.2), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
+    ),
+}
+
+# No schedule_to_close: how long a job waits for a provider is counted by the job, in its own rows.
+# WAIT_CANCELLATION_COMPLETED: a cancelled lookup flushes what is in flight before the job goes on.
+PROVIDER_OPTIONS: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(minutes=10),
+    "heartbeat_timeout": timedelta(seconds=4),
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=0.5), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
+    ),
+}
+
+WORKFLOW_TASK_TIMEOUT = timedelta(seconds=5)
+
+
+def provider_queue(provider: str) -> str:
+    """The activity queue of one provider: its bulkhead and its visible backlog."""
+    return f"provider-{provider}"
+
+
+def database() -> dict[str, Any]:
+    """DATABASE_OPTIONS on this stack's database queue. To be called in a workflow."""
+    return {"task_queue": _sibling(DATABASE), **DATABASE_OPTIONS}
+
+
+def provider(name: str) -> dict[str, Any]:
+    """PROVIDER_OPTIONS on this stack's queue of the provider. To be called in a workflow."""
+    return {"task_queue": _sibling(provider_queue(name)), **PROVIDER_OPTIONS}
+
+
+def _sibling(queue: str) -> str:
+    return workflow.info().task_queue.removesuffix(WORKFLOWS) + queue
