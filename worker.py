@@ -13,7 +13,7 @@ from activities import catalog as activities
 from app.background import loops
 from app.errors import Unavailable
 from app.logging import configure_logging
-from app.metrics import serve_metrics
+from app.metrics import serve
 from app.resources import WorkerResources, open_worker
 from app.settings import Settings, SettingsError, load_settings
 from app.temporal import bootstrap
@@ -61,7 +61,8 @@ async def run(settings: Settings) -> None:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(each.run()) for each in workers]
             background = [tasks.create_task(loop) for loop in loops(resources)]
-            serve_metrics(settings.worker_metrics_port)
+            if settings.worker_metrics_port is not None:
+                serve(resources.metrics, settings.worker_metrics_port)
             structlog.get_logger().info("worker ready", queues=len(workers))
             await stop.wait()
             await asyncio.gather(*(each.shutdown() for each in workers))

@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from app.catalog import routes as catalog
 from app.credits import routes as credit_ledger
 from app.deps import details_of
-from app.enrichment import routes as enrichment
 from app.envelope import API_VERSION, error_envelope, errors, respond
 from app.errors import (
     AppError,
@@ -28,7 +27,7 @@ from app.redaction import redact_text
 
 BASE = f"/api/{API_VERSION}"
 
-_ROUTERS = (enrichment.router, credit_ledger.router, catalog.router)
+_ROUTERS = (credit_ledger.router, catalog.router)
 
 # What every operation may answer.
 _COMMON_ERRORS = errors(Unauthenticated, Forbidden, NotFound, InvalidRequest, AppError, Unavailable)
@@ -43,13 +42,12 @@ def mount(app: FastAPI) -> None:
         base.include_router(router)
     app.include_router(base)
     app.include_router(probes.router)
-    app.add_exception_handler(AppError, _app_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.exception_handler(AppError)(_app_error)
+    app.exception_handler(RequestValidationError)(_validation_error)
+    app.exception_handler(HTTPException)(_http_error)
 
 
-async def _app_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AppError)
+async def _app_error(request: Request, error: AppError) -> Response:
     headers = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -60,8 +58,7 @@ async def _app_error(request: Request, error: Exception) -> Response:
     return _answer(error.status, error.code, error.message, error.details, headers)
 
 
-async def _validation_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _validation_error(_: Request, error: RequestValidationError) -> Response:
     mistakes = error.errors()
     if any(mistake["loc"][0] == "path" for mistake in mistakes):
         # No resource has an id of that form.
@@ -71,9 +68,8 @@ async def _validation_error(_: Request, error: Exception) -> Response:
     )
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(_: Request, error: HTTPException) -> Response:
     """What Starlette says itself: an unknown path, a method that the path does not have."""
-    assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
     return _answer(status, code, _HTTP_MESSAGES.get(status, status.phrase), headers=dict(error.headers or {}))

@@ -132,11 +132,12 @@ def errors(*classes: type[AppError]) -> dict[int | str, dict[str, Any]]:
 
 
 def _example(cls: type[AppError], status: HTTPStatus) -> dict[str, Any]:
-    meaning = (cls.__doc__ or status.phrase).strip().partition("\n")[0]
+    # The docstring of the base class is for readers of the code.
+    meaning = (cls.__doc__ if cls is not AppError else None) or status.phrase
     return {
         "success": False,
         "data": None,
-        "error": {"code": cls.code, "message": meaning, "details": []},
+        "error": {"code": cls.code, "message": meaning.strip().partition("\n")[0], "details": []},
         "meta": EXAMPLE_META,
     }
 

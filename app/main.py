@@ -60,7 +60,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.registry = new_registry()
     mount(app)
-    routes = {context.endpoint: context.path_format for context in iter_route_contexts(app.routes)}
+    routes = {
+        context.endpoint: context.path_format
+        for context in iter_route_contexts(app.routes)
+        if context.endpoint is not None and context.path_format is not None
+    }
     app.add_middleware(RequestMiddleware, metrics=HttpMetrics(app.state.registry), routes=routes)
     return app
 

@@ -15,7 +15,7 @@ _SECRET_NAME = re.compile(rf"(?:.*[_-])?{_NAMES}", re.IGNORECASE)
 _PATTERNS = (
     # Our own keys, wherever they stand.
     (re.compile(r"hf_live_[\w-]+"), f"hf_live_{MASK}"),
-    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {MASK}"),
+    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
     # The password in a URL. It may hold an @ that nobody encoded.
     (re.compile(r"(://[^\s/:@]*):[^\s/]+@"), rf"\1:{MASK}@"),
     # name=value and "name": "value", as in query strings, connection strings and printed mappings.

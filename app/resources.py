@@ -1,17 +1,22 @@
 """What a process holds open: database pools, the Temporal client, the providers. Opened by its entry point, closed at
 its end."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from app import temporal
 from app.db import Sessions, create_engine
+from app.metrics import new_registry
+from app.providers.health import HealthReport
 from app.providers.ports import EnrichmentSource, Offer
 from app.providers.registry import offers, open_sources
 from app.settings import Settings, SettingsError
@@ -30,7 +35,8 @@ class ApiResources:
 
 @dataclass(frozen=True, slots=True)
 class WorkerResources:
-    """`platform_sessions` are the relay's and the sweeps': their role sees every workspace."""
+    """`platform_sessions` are the relay's and the sweeps': their role sees every workspace. `reports` is what keeps
+    the table of provider health up to date, to be run for as long as the process lives."""
 
     settings: Settings
     sessions: Sessions
@@ -38,6 +44,8 @@ class WorkerResources:
     platform_engine: AsyncEngine
     temporal: Client
     sources: Mapping[str, EnrichmentSource]
+    metrics: CollectorRegistry
+    reports: Callable[[], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
@@ -58,8 +66,22 @@ async def open_worker(settings: Settings) -> AsyncIterator[WorkerResources]:
         engine = await _engine(stack, settings, settings.database_url, "worker")
         platform = await _engine(stack, settings, settings.platform_database_url, "worker platform")
         client = await temporal.connect(settings.temporal, lazy=False)
-        sources = await stack.enter_async_context(open_sources(settings.providers))
-        yield WorkerResources(settings, Sessions(engine), Sessions(platform), platform, client, sources)
+        metrics = new_registry()
+        health = HealthReport(Sessions(engine))
+        sources = await stack.enter_async_context(
+            open_sources(settings.providers, metrics=metrics, on_transition=health.on_transition)
+        )
+        await health.restore(sources)
+        yield WorkerResources(
+            settings,
+            Sessions(engine),
+            Sessions(platform),
+            platform,
+            client,
+            sources,
+            metrics,
+            partial(health.run, sources),
+        )
 
 
 async def _engine(stack: AsyncExitStack, settings: Settings, url: SecretStr, application: str) -> AsyncEngine:

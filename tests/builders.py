@@ -16,9 +16,7 @@ from tests.fakes import FAKE_FIELDS, FakeSource
 async def make_workspace(owner: Sessions, *, credit: int = 100_000) -> UUID:
     workspace_id = new_id()
     async with owner.for_workspace(workspace_id) as session:
-        await session.execute(
-            text("INSERT INTO workspaces (id, name) VALUES (:id, 'Test')"), {"id": workspace_id}
-        )
+        await session.execute(text("INSERT INTO workspaces (id, name) VALUES (:id, 'Test')"), {"id": workspace_id})
         if credit:
             await credits.grant(session, workspace_id, credit, key="test", reason="test")
     return workspace_id

@@ -62,7 +62,7 @@ def any_caller(permission: Permission) -> Any:
 
 async def _authenticate(credentials: HTTPAuthorizationCredentials | None, sessions: Sessions) -> Caller:
     if credentials is None:
-        raise Unauthenticated("Send an API key: Authorization: Bearer hf_live_…")
+        raise Unauthenticated("Send an API key in the header Authorization (scheme Bearer).")
     found = await service.authenticate(sessions, credentials.credentials)
     structlog.contextvars.bind_contextvars(workspace_id=str(found.workspace_id))
     return found

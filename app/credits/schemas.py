@@ -36,7 +36,7 @@ class ReferenceOut(BaseModel):
 
 
 class EntryOut(BaseModel):
-    """One entry of the append-only ledger. The balance is the sum of `amount`, what is held the sum of `held_amount`."""
+    """One entry of the append-only ledger: the balance is the sum of `amount`, `held` that of `held_amount`."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-
 from app.db import Sessions
 from app.enrichment import lookup_repository as repository
 from app.enrichment.settle import settle

@@ -139,7 +139,7 @@ async def _steer(sessions: Sessions, workspace_id: UUID, job_id: UUID, desired_s
         finished, wanted = locked
         if finished:
             raise JobFinished("The job has ended.")
-        if wanted == "cancelled" != desired_state:
+        if wanted == "cancelled" and desired_state != "cancelled":
             raise JobCancelling("The job is being cancelled.")
         if wanted != desired_state:
             await repository.set_desired_state(session, job_id, desired_state)

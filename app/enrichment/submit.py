@@ -22,7 +22,7 @@ from app.enrichment.start import start_job
 from app.enrichment.submit_repository import Staged
 from app.errors import Detail, InvalidRequest, NotFound
 from app.idempotency import service as idempotency
-from app.idempotency.service import Remembered, Scope
+from app.idempotency.repository import Remembered, Scope
 from app.providers.ports import SUBJECT_KEYS, Offer
 from app.settings import EnrichmentSettings
 
@@ -56,7 +56,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The answer to the request. `replayed`: it is that of an earlier one with the same key, and nothing was started."""
+    """The answer to the request. `replayed`: an earlier one with the same key had it, and nothing was started."""
 
     answer: Remembered
     replayed: bool

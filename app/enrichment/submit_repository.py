@@ -94,7 +94,7 @@ async def create_stage(session: Session) -> None:
 
 async def stage(session: Session, blocks: AsyncIterator[bytes]) -> None:
     """Copy blocks made by `encode` to the stage. Raises Unavailable when the database goes away."""
-    connection = cast(psycopg.AsyncConnection, (await session.get_raw_connection()).driver_connection)
+    connection = cast("psycopg.AsyncConnection", (await session.get_raw_connection()).driver_connection)
     try:
         async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             async for block in blocks:

@@ -8,7 +8,6 @@ from app.db import Session
 from app.idempotency.answers import Remembered, Scope
 from app.idempotency.models import idempotency_keys
 
-
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 _SWEEP = text("""
     DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(

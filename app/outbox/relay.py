@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.common import (
@@ -38,9 +38,6 @@ _LONGEST_DELAY_SECONDS = 60.0
 WORKSPACE_ID = SearchAttributeKey.for_keyword("WorkspaceId")
 PROCESS = SearchAttributeKey.for_keyword("Process")
 
-oldest_seconds = Gauge("holdfast_outbox_oldest_seconds", "Age of the oldest command that is not delivered")
-dead_commands = Gauge("holdfast_outbox_dead", "Commands that were given up and wait for a person")
-
 
 class Relay:
     """Delivers commands until it is cancelled. Any number of relays may run at once."""
@@ -52,6 +49,7 @@ class Relay:
         client: Client,
         settings: OutboxSettings,
         temporal: TemporalSettings,
+        metrics: CollectorRegistry,
     ) -> None:
         self._sessions = sessions
         self._engine = engine
@@ -60,6 +58,12 @@ class Relay:
         self._queue = temporal.task_queue_prefix + options.WORKFLOWS
         self._id = new_id()
         self._due = asyncio.Event()
+        self._oldest = Gauge(
+            "holdfast_outbox_oldest_seconds", "Age of the oldest command that is not delivered.", registry=metrics
+        )
+        self._dead = Gauge(
+            "holdfast_outbox_dead", "Commands that were given up and wait for a person.", registry=metrics
+        )
 
     async def run(self) -> None:
         """Deliver what is due when the outbox says so, and look every `poll_seconds` in any case."""
@@ -153,8 +157,8 @@ class Relay:
     async def _measure(self) -> None:
         async with self._sessions.unscoped() as session:
             age, dead = await repository.backlog(session)
-        oldest_seconds.set(age)
-        dead_commands.set(dead)
+        self._oldest.set(age)
+        self._dead.set(dead)
 
     async def _listen(self) -> None:
         while True:

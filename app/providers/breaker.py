@@ -202,7 +202,7 @@ class _Window:
         self._min_keys = settings.min_keys
         # With fewer calls a vendor that fails now and then looks like one that is away: at a failure rate of 0.2 a
         # half of 10 calls fails in 3 of 100 cases, a half of 25 calls in 4 of 10,000.
-        self._enough = max(min(settings.fail_max, self._size), (self._size + 1) // 2)
+        self._enough = (self._size + 1) // 2
         self._calls: deque[str | None] = deque()
         self._failures: Counter[str] = Counter()
 

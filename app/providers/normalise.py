@@ -19,11 +19,9 @@ TEXT_LIMIT = 2000
 LIST_LIMIT = 50
 
 # Names that no public resolver answers for, or that lead into the network of whoever asks (RFC 6761, 7686, 8375).
-_PRIVATE_SUFFIXES = tuple(
-    f".{suffix}"
-    for suffix in (
-        "localhost", "local", "localdomain", "internal", "intranet", "private", "corp", "home", "lan", "home.arpa", "onion",
-    )
+_PRIVATE_SUFFIXES = (
+    ".localhost", ".local", ".localdomain", ".internal", ".intranet", ".private", ".corp", ".home", ".lan",
+    ".home.arpa", ".onion",
 )  # fmt: skip
 # Cc and the surrogates; tab, line feed and carriage return become spaces first.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -253,7 +251,7 @@ def _profile_path(value: object, *hosts: str) -> str | None:
     if not isinstance(value, str):
         return None
     written = value.strip()
-    if not written or _UNPRINTABLE.search(written):
+    if not written or written.startswith("/") != written.startswith("//") or _UNPRINTABLE.search(written):
         return None
     address = re.sub(r"(?i)^(?:https?:)?//", "", written)
     host, _, path = address.partition("/")

@@ -52,14 +52,9 @@ class Resolver:
     """
 
     def __init__(self, address: str | None, *, timeout_seconds: float) -> None:
-        if address is None:
-            self._resolver = dns.asyncresolver.Resolver()
-        else:
-            host, port = _host_and_port(address)
-            self._resolver = dns.asyncresolver.Resolver(configure=False)
-            self._resolver.nameservers = [host]
-            self._resolver.port = port
-        self._resolver.lifetime = timeout_seconds
+        self._address = _host_and_port(address) if address is not None else None
+        self._timeout_seconds = timeout_seconds
+        self._opened: dns.asyncresolver.Resolver | None = None
 
     async def records(self, name: str, kind: dns.rdatatype.RdataType) -> Sequence[Any]:
         """The records of one kind at an absolute name, empty where there are none.
@@ -83,8 +78,22 @@ class Resolver:
     async def _ask(
         self, name: dns.name.Name, kind: dns.rdatatype.RdataType, lifetime: float | None = None
     ) -> Sequence[Rdata]:
-        answer = await self._resolver.resolve(name, kind, search=False, raise_on_no_answer=False, lifetime=lifetime)
+        resolver = self._opened or self._open()
+        answer = await resolver.resolve(name, kind, search=False, raise_on_no_answer=False, lifetime=lifetime)
         return tuple(answer.rrset or ())
+
+    def _open(self) -> dns.asyncresolver.Resolver:
+        if self._address is None:
+            try:
+                resolver = dns.asyncresolver.Resolver()
+            except dns.resolver.NoResolverConfiguration:
+                raise ResolverAway from None
+        else:
+            resolver = dns.asyncresolver.Resolver(configure=False)
+            resolver.nameservers, resolver.port = [self._address[0]], self._address[1]
+        resolver.lifetime = self._timeout_seconds
+        self._opened = resolver
+        return resolver
 
     async def _is_well(self) -> bool:
         try:

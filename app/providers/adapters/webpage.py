@@ -217,8 +217,9 @@ def _is_organization(node: Mapping[str, Any]) -> bool:
 def _profiles(urls: list[Any]) -> Fields:
     """The company's own profiles among some URLs: bare names are not taken, nor people's pages and single posts."""
     found: Fields = {}
-    for url in urls:
-        if not isinstance(url, str) or "/" not in url:
+    for written in urls:
+        url = normalise.url(written)
+        if url is None:
             continue
         if "linkedin.com/" in url:
             profile = normalise.linkedin_url(url, "company")

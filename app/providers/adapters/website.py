@@ -33,7 +33,7 @@ _NAME_SECONDS = 5.0
 _GRACE_SECONDS = 5.0
 
 
-class _Unusable(Exception):  # noqa: N818
+class _Unusable(Exception):
     """The host gave no page. The text says why, for people."""
 
 

@@ -58,7 +58,6 @@ async def test_postgresql_is_durable_and_lets_nobody_in_without_a_password(stack
             ("fsync", "on"),
             ("max_connections", "200"),
             ("idle_in_transaction_session_timeout", "1min"),
-            ("unix_socket_directories", ""),
         ):
             assert connection.execute(f"SHOW {setting}").fetchone() == (value,)
     for role in ("postgres", "holdfast_owner", "holdfast_app", "holdfast_platform"):

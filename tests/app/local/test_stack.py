@@ -12,9 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from app.local.errors import StackError
+from app.local.ports import free_port
+from app.local.postgres import open_cluster
 from app.local.process import ProcessRecord
 from app.local.stack import StackOptions, up
 from app.local.state import running
@@ -23,9 +26,26 @@ from app.temporal import connect
 from tests.app.local.stacks import PARTS, get, mark, marks, stack_in
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which a stack ran once."""
+    directory = tmp_path_factory.mktemp("template")
+    async with stack_in(directory) as stack:
+        mark(stack.state, "kept")
+    return directory
+
+
+@pytest.fixture
+def used(template: Path, tmp_path: Path) -> Path:
+    """A copy of that, for a second start."""
+    directory = tmp_path / "used"
+    subprocess.run(["cp", "-a", template, directory], check=True)
+    return directory
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  other processes set no event
             await asyncio.sleep(0.02)
 
 
@@ -86,49 +106,52 @@ async def test_the_stop_goes_from_the_api_to_the_database(tmp_path: Path, monkey
     assert not any(psutil.pid_exists(pid) for pid in processes)
 
 
-async def test_ports_that_are_taken_are_avoided_and_a_port_that_was_asked_for_is_not(tmp_path: Path):
-    async with stack_in(tmp_path) as stack:
-        port = int(stack.state.api_url.rsplit(":", 1)[1])
+async def test_a_port_that_is_taken_is_avoided_and_refused_where_it_was_asked_for(used: Path):
+    port = json.loads((used / "state.json").read_text())["ports"]["api"]
     with socket.create_server(("127.0.0.1", port)):
         with pytest.raises(StackError, match=f"Port {port} is taken"):
-            await up(StackOptions(tmp_path, port=port), say=print, parts=PARTS)
-        async with stack_in(tmp_path) as stack:
+            await up(StackOptions(used, port=port), say=print, parts=PARTS)
+        async with stack_in(used) as stack:
             assert stack.state.api_url != f"http://127.0.0.1:{port}"
             assert get(stack.state.api_url)
 
 
-async def test_a_stale_pid_file_stops_no_start_even_where_the_pid_is_alive(tmp_path: Path):
-    async with stack_in(tmp_path) as stack:
-        mark(stack.state, "kept")
+async def test_a_stale_pid_file_stops_no_start_even_where_the_pid_is_alive(used: Path):
     with _sleeping() as bystander:
-        (tmp_path / "postgres/postmaster.pid").write_text(f"{bystander.pid}\n{tmp_path / 'postgres'}\n")
-        async with stack_in(tmp_path) as stack:
+        (used / "postgres/postmaster.pid").write_text(f"{bystander.pid}\n{used / 'postgres'}\n")
+        async with stack_in(used) as stack:
             assert marks(stack.state) == ["kept"]
         assert bystander.poll() is None
 
 
-async def test_what_an_earlier_stack_left_running_is_ended_and_nobody_else(tmp_path: Path):
-    async with stack_in(tmp_path):
-        pass
+async def test_what_an_earlier_stack_left_running_is_ended_and_nobody_else(used: Path):
     said: list[str] = []
     with _sleeping() as orphan, _sleeping() as bystander:
         record = ProcessRecord.of("worker", orphan.pid)
         assert record is not None
-        state = json.loads((tmp_path / "state.json").read_text())
+        state = json.loads((used / "state.json").read_text())
         state["processes"] = [
             {"name": "worker", "pid": record.pid, "created": record.created},
             {"name": "api", "pid": bystander.pid, "created": record.created - 3600},
         ]
-        (tmp_path / "state.json").write_text(json.dumps(state))
-        async with stack_in(tmp_path, say=said.append):
+        (used / "state.json").write_text(json.dumps(state))
+        async with stack_in(used, say=said.append):
             assert orphan.wait(timeout=5) == -signal.SIGTERM
         assert bystander.poll() is None
-    assert "Ended the worker that an earlier stack left behind." in said
+    assert said[0] == "Ended the worker that an earlier stack left behind."
+
+
+async def test_a_postgresql_that_an_earlier_stack_left_running_is_ended_first(used: Path):
+    server = open_cluster(used / "postgres").command(free_port()).start()
+    await _until((used / "postgres/postmaster.pid").exists)
+    async with stack_in(used) as stack:
+        assert server.wait(timeout=5) == 0
+        assert marks(stack.state) == ["kept"]
 
 
 async def test_a_program_that_cannot_start_takes_the_whole_stack_down_with_its_reason(tmp_path: Path):
     broken = replace(PARTS, api=("/bin/sh", "-c", "echo HOLDFAST_LOG_LEVEL: Input should be DEBUG; exit 2"))
-    with pytest.raises(StackError, match="api ended with exit code 2.*HOLDFAST_LOG_LEVEL: Input should be DEBUG"):
+    with pytest.raises(StackError, match=r"api ended with exit code 2.*HOLDFAST_LOG_LEVEL: Input should be DEBUG"):
         await up(StackOptions(tmp_path), say=lambda _: None, parts=broken)
     assert json.loads((tmp_path / "state.json").read_text())["processes"] == []
     assert running(tmp_path) is None
@@ -136,21 +159,19 @@ async def test_a_program_that_cannot_start_takes_the_whole_stack_down_with_its_r
         assert get(stack.state.api_url)
 
 
-async def test_a_lost_or_damaged_state_file_is_named(tmp_path: Path):
-    async with stack_in(tmp_path):
-        pass
-    (tmp_path / "state.json").write_text("{")
+async def test_a_lost_or_damaged_state_file_is_named(used: Path):
+    (used / "state.json").write_text("{")
     with pytest.raises(StackError, match=r"state\.json is damaged"):
-        await up(StackOptions(tmp_path), say=print, parts=PARTS)
-    (tmp_path / "state.json").unlink()
+        await up(StackOptions(used), say=print, parts=PARTS)
+    (used / "state.json").unlink()
     with pytest.raises(StackError, match=r"state\.json is gone"):
-        await up(StackOptions(tmp_path), say=print, parts=PARTS)
+        await up(StackOptions(used), say=print, parts=PARTS)
 
 
 @pytest.mark.parametrize("path", ["a file/data", "n" * 300], ids=["below a file", "too long a name"])
 async def test_a_data_directory_that_cannot_be_is_refused_in_one_line(tmp_path: Path, path: str):
     (tmp_path / "a file").touch()
-    with pytest.raises(StackError, match="Cannot use .* as data directory") as refusal:
+    with pytest.raises(StackError, match=r"Cannot use .* as data directory") as refusal:
         await up(StackOptions(tmp_path / path), say=print, parts=PARTS)
     assert "\n" not in str(refusal.value)
 

@@ -1,0 +1,121 @@
+"""What provider tests stand on: a clock to turn, an adapter to script, a server that says what it is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from app.providers.ports import Answer, Capabilities, Found, Query
+
+FOUND = Found({"name": "Acme"})
+
+
+class Clock:
+    """Monotonic seconds that pass only when told to."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class ScriptedAdapter:
+    """An adapter whose calls do what the test says: `behave` gets the query and answers, raises or waits."""
+
+    name = "scripted"
+    capabilities = Capabilities({"company": ("name",)}, {"company": (frozenset({"domain"}),)}, requires_credential=False)
+    credit_cost = 1
+    timeout_seconds = 5.0
+
+    def __init__(self, behave: Callable[[Query], Awaitable[Answer]] | None = None) -> None:
+        self.behave = behave
+        self.calls = 0
+        self.closed = False
+
+    async def look_up(self, query: Query) -> Answer:
+        self.calls += 1
+        return await self.behave(query) if self.behave else FOUND
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def company(domain: str) -> Query:
+    return Query("company", f"domain:{domain}", {"domain": domain})
+
+
+def person(**subject: str) -> Query:
+    return Query("person", " ".join(subject.values()), subject)
+
+
+@dataclass
+class Server:
+    """A listening server. `requests` are the heads it got, `open` its connections at this moment."""
+
+    port: int
+    requests: list[str] = field(default_factory=list)
+    open: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def answer(status: int, body: bytes = b"", content_type: str = "application/json", *headers: str) -> bytes:
+    """An HTTP answer as it goes over the wire."""
+    lines = [f"HTTP/1.1 {status} Status", f"Content-Length: {len(body)}", f"Content-Type: {content_type}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@asynccontextmanager
+async def serving(*answers: bytes | None) -> AsyncIterator[Server]:
+    """A server that gives these answers in turn, the last of them for ever; None leaves the request unanswered.
+
+    The connection is closed after an answer that says so, and after an empty one.
+    """
+    script: Iterator[bytes | None] = iter(answers)
+    last: list[bytes | None] = [answers[-1]]
+    server = Server(0)
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.open += 1
+        try:
+            while head := await _head(reader):
+                server.requests.append(head)
+                said = next(script, last[0])
+                if said is None:
+                    await reader.read()  # until the client hangs up
+                    return
+                writer.write(said)
+                await writer.drain()
+                if not said or b"connection: close" in said.lower():
+                    return
+        except ConnectionError:
+            return
+        finally:
+            server.open -= 1
+            writer.close()
+
+    listening = await asyncio.start_server(converse, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+        while server.open:
+            await asyncio.sleep(0)
+
+
+async def _head(reader: asyncio.StreamReader) -> str:
+    try:
+        return (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    except asyncio.IncompleteReadError:
+        return ""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something holds; the test's own time limit is the patience."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
