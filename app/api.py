@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from app.catalog import routes as catalog
 from app.credits import routes as credit_ledger
 from app.deps import details_of
+from app.enrichment import routes as enrichment
 from app.envelope import API_VERSION, error_envelope, errors, respond
 from app.errors import (
     AppError,
@@ -27,7 +28,7 @@ from app.redaction import redact_text
 
 BASE = f"/api/{API_VERSION}"
 
-_ROUTERS = (credit_ledger.router, catalog.router)
+_ROUTERS = (enrichment.router, credit_ledger.router, catalog.router)
 
 # What every operation may answer.
 _COMMON_ERRORS = errors(Unauthenticated, Forbidden, NotFound, InvalidRequest, AppError, Unavailable)

@@ -139,4 +139,4 @@ def _path(location: Iterable[int | str]) -> str:
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path.removeprefix(".")
+    return path.removeprefix(".") or "body"

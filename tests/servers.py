@@ -124,8 +124,8 @@ def running_temporal() -> Iterator[str]:
     http_port = free_port(avoiding={port})
     command = temporal.server(
         port=port,
-        ui_port=None,
         http_port=http_port,
+        ui_port=None,
         database=None,
         dynamic_config={
             # The name up to server 1.32, and the name after it.
@@ -136,7 +136,7 @@ def running_temporal() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="holdfast-temporal-") as directory:
         log = Path(directory) / "log"
         with running(replace(command, stop_signal=signal.SIGKILL), log) as process:
-            wait_until(lambda: _serves(http_port, "/api/v1/namespaces/default"), process, log)
+            wait_until(lambda: _serves(http_port, temporal.NAMESPACE_PATH), process, log)
             yield f"{LOOPBACK}:{port}"
 
 

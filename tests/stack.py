@@ -50,7 +50,7 @@ class Stack:
     @asynccontextmanager
     async def worker(self, *sources: FakeSource) -> AsyncIterator[None]:
         """Run workers, relay and reconciler for as long as the block lasts; with other `sources` where given."""
-        resources = self.resources
+        resources = replace(self.resources, metrics=new_registry())
         if sources:
             resources = replace(resources, sources={source.name: source for source in sources})
         workers = build_workers(resources)

@@ -11,7 +11,7 @@ from app.providers.ports import JsonValue
 
 # What spreadsheets take for the beginning of a formula, as OWASP lists it ("CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-# +1 650 555 0100, +49 (0)30 123-456, -12.5, -1,000, +3e-5, -12 %: digits and what stands between them, so nothing that runs.
+# +1 650 555 0100, +49 (0)30 123-456, -12.5, -1,000, +3e-5, -12 %: digits and what stands between them run nothing.
 _NUMBER = re.compile(r"\+[0-9(][0-9 ().\-/]*[0-9]|[+-][0-9]+(?:[.,][0-9]+)*(?:[eE][+-]?[0-9]+)?(?: ?%)?", re.ASCII)
 
 
@@ -35,7 +35,7 @@ def lines(rows: Iterable[Sequence[JsonValue]]) -> str:
 
 
 def column_names(own: Sequence[str], added: Iterable[str]) -> list[str]:
-    """The input's own columns, then the added ones: with ``enriched_`` in front where the input has one of that name."""
+    """The input's own columns, then the added ones, with ``enriched_`` in front where the input has the name too."""
     names = list(own)
     for name in added:
         while name in names:

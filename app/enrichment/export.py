@@ -18,9 +18,7 @@ ExportFormat: TypeAlias = Literal["csv", "jsonl"]
 _BATCH = 1000
 
 
-async def export(
-    sessions: Sessions, workspace_id: UUID, job_id: UUID, format_: ExportFormat
-) -> AsyncIterator[bytes]:
+async def export(sessions: Sessions, workspace_id: UUID, job_id: UUID, format_: ExportFormat) -> AsyncIterator[bytes]:
     """What is known of the job's records, as blocks of text: their own columns, the wanted fields, the status.
 
     A field whose name the input has too becomes ``enriched_<field>``. The blocks are read as they are asked for, each

@@ -49,10 +49,13 @@ class Intake(Protocol):
 class RecordsIntake:
     """Records of a JSON body: objects, of which the members named in SUBJECT_KEYS and `key` are text or null.
 
-    Raises InvalidRequest for a value that cannot be stored. Walks through all of them: call it in a thread.
+    Raises InvalidRequest for more than `max_rows`, and for a value that cannot be stored. Walks through all of them:
+    call it in a thread.
     """
 
-    def __init__(self, entity: Entity, records: Sequence[Mapping[str, JsonValue]]) -> None:
+    def __init__(self, entity: Entity, records: Sequence[Mapping[str, JsonValue]], *, max_rows: int) -> None:
+        if len(records) > max_rows:
+            raise InvalidRequest(f"A job has at most {max_rows:,} records.", details=[Detail("records", "Too many.")])
         self._entity = entity
         self._records = records
         self.columns: Sequence[str] = tuple(dict.fromkeys(name for record in records for name in record))

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from app.auth.dependencies import caller
 from app.auth.permissions import Caller
@@ -15,7 +15,6 @@ from app.credits.errors import InsufficientCredits
 from app.deps import (
     BODY_ERRORS,
     UPLOAD_LIMIT_BYTES,
-    OffersDep,
     Resources,
     SessionsDep,
     SettingsDep,
@@ -36,13 +35,302 @@ from app.enrichment.repository import Job, JobFilter, JobStatus, RecordStatus
 from app.enrichment.schemas import JobCursor, JobIn, JobOut, RecordCursor, RecordOut, UploadOptionsIn
 from app.enrichment.submit import Door, Once, Submitted
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
-from app.errors import AppError, Detail, InvalidRequest
+from app.errors import Detail, InvalidRequest
 from app.idempotency import headers as idempotency
+from app.idempotency.answers import Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
-from app.idempotency.repository import Remembered, Scope
 from app.idempotency.service import fingerprint
 from app.pagination import CursorText, Limit, Page, page_of
 from app.settings import Settings
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/enrichment/jobs", tags=["Enrichment"])
+
+EnrichmentReader = Annotated[Caller, caller("enrichment:read")]
+EnrichmentWriter = Annotated[Caller, caller("enrichment:write")]
+
+_JOBS = "/workspaces/{workspace_id}/enrichment/jobs"
+
+_START_ERRORS = (InsufficientCredits, IdempotencyInProgress, IdempotencyKeyReused)
+_START_REQUEST = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": request_schema(JobIn)},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "options"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "CSV in UTF-8 with a header row. Row 1 is the first below the header.",
+                        },
+                        "options": request_schema(UploadOptionsIn),
+                    },
+                },
+                "encoding": {"options": {"contentType": "application/json"}},
+            },
+        },
+    }
+}
+
+
+_EXPORT_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
+_EXPORT_CONTENT = {
+    "text/csv": {"schema": {"type": "string"}, "example": "domain,industry,status\r\nexample.com,Software,matched\r\n"},
+    "application/x-ndjson": {
+        "schema": {"type": "string"},
+        "example": '{"domain":"example.com","industry":"Software","status":"matched"}\n',
+    },
+}
+_EVENTS_CONTENT = {
+    "text/event-stream": {
+        "schema": {"type": "string"},
+        "example": 'event: progress\nid: 5f2b9c01d4e8a763\ndata: {"id":"019d6f0e-4f3a-7c21-9a51-0d8c5c2f7a10"}\n\n',
+    }
+}
+
+
+async def _watches(request: Request, sessions: SessionsDep) -> Watches:
+    """The process's watches, made when somebody first watches a job."""
+    state = request.app.state
+    if not hasattr(state, "enrichment_watches"):
+        state.enrichment_watches = Watches(sessions)
+    watches: Watches = state.enrichment_watches
+    return watches
+
+
+@router.post(
+    "",
+    operation_id="start_enrichment_job",
+    summary="Start an enrichment job",
+    status_code=202,
+    response_model=Envelope[JobOut],
+    responses=errors(*_START_ERRORS, *BODY_ERRORS),
+    openapi_extra=_START_REQUEST,
+)
+async def start_enrichment_job(
+    request: Request, caller: EnrichmentWriter, opened: Resources, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Enrich records of a JSON body, or rows of a CSV upload.
+
+    A record that cannot be looked up ends `failed` with the reason `invalid_input` and spoils nothing else, unless
+    `strict`. The most that the job may cost is held until it ends.
+    """
+    max_rows = opened.settings.enrichment.max_rows
+    route = f"POST {_JOBS}"
+    if media_type(request) != "multipart/form-data":
+        body = await read_json(request, JobIn)
+        options = body.options()
+        choice = choose(options, opened.offers)
+        records = await asyncio.to_thread(RecordsIntake, options.entity, body.rows(), max_rows=max_rows)
+        once = await _once(caller, route, idempotency_key, body)
+        door = _door(request, caller, opened.settings, once)
+        return _started(await submit.submit(opened.sessions, door, records, options, choice))
+    with uploads.upload_file() as file:
+        stream = body_stream(request, UPLOAD_LIMIT_BYTES)
+        upload = await uploads.receive(stream, request.headers["content-type"], file)
+        wanted = _upload_options(upload.options)
+        options = wanted.options()
+        choice = choose(options, opened.offers, within="options.")
+        rows = await asyncio.to_thread(CsvIntake, file, options.entity, wanted.columns, max_rows=max_rows)
+        once = await _once(caller, route, idempotency_key, wanted, upload.sha256)
+        door = _door(request, caller, opened.settings, once)
+        return _started(await submit.submit(opened.sessions, door, rows, options, choice))
+
+
+@router.get("", operation_id="list_enrichment_jobs", summary="List enrichment jobs")
+async def list_enrichment_jobs(
+    caller: EnrichmentReader,
+    sessions: SessionsDep,
+    settings: SettingsDep,
+    status: Annotated[JobStatus | None, Query(description="Only jobs with this status.")] = None,
+    created_after: Annotated[AwareDatetime | None, Query(description="Only jobs created then or later.")] = None,
+    created_before: Annotated[AwareDatetime | None, Query(description="Only jobs created earlier.")] = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> ListEnvelope[JobOut]:
+    """The newest first."""
+    before = JobCursor.decode(cursor).before if cursor is not None else None
+    wanted = JobFilter(status, created_after, created_before)
+    jobs = await service.list_jobs(sessions, caller.workspace_id, wanted, before=before, limit=limit + 1)
+    page = page_of(jobs, limit, lambda job: JobCursor(before=job.id))
+    return list_envelope(Page([JobOut.of(job, settings) for job in page.items], page.next_cursor))
+
+
+@router.get("/{job_id}", operation_id="get_enrichment_job", summary="Get an enrichment job")
+async def get_enrichment_job(
+    caller: EnrichmentReader, job_id: UUID, sessions: SessionsDep, settings: SettingsDep
+) -> Envelope[JobOut]:
+    """Where the job stands."""
+    return envelope(JobOut.of(await service.get_job(sessions, caller.workspace_id, job_id), settings))
+
+
+@router.get("/{job_id}/records", operation_id="list_enrichment_records", summary="List the records of a job")
+async def list_enrichment_records(
+    caller: EnrichmentReader,
+    job_id: UUID,
+    sessions: SessionsDep,
+    status: Annotated[RecordStatus | None, Query(description="Only records with this status.")] = None,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> ListEnvelope[RecordOut]:
+    """In input order, with what is known of each so far."""
+    after = RecordCursor.decode(cursor).after if cursor is not None else 0
+    records = await service.list_records(
+        sessions, caller.workspace_id, job_id, after=after, limit=limit + 1, status=status
+    )
+    page = page_of(records, limit, lambda record: RecordCursor(after=record.position))
+    return list_envelope(Page([RecordOut.of(record) for record in page.items], page.next_cursor))
+
+
+@router.get(
+    "/{job_id}/export",
+    operation_id="export_enrichment_job",
+    summary="Export the result of a job",
+    response_class=StreamingResponse,
+    responses={200: {"content": _EXPORT_CONTENT, "description": "The records in input order."}},
+)
+async def export_enrichment_job(
+    caller: EnrichmentReader,
+    job_id: UUID,
+    sessions: SessionsDep,
+    format: Annotated[ExportFormat, Query(description="CSV, or a JSON object a line.")] = "csv",
+) -> Response:
+    """What is known of each record: the input's own columns, the wanted fields, the status.
+
+    A field whose name the input has too becomes `enriched_<field>`. Cells that a spreadsheet would run as a formula
+    begin with a quote. Lists are joined by "; " in CSV.
+    """
+    blocks = await export(sessions, caller.workspace_id, job_id, format)
+    name = f"enrichment-{job_id}.{format}"
+    return StreamingResponse(
+        blocks, media_type=_EXPORT_TYPES[format], headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+@router.get(
+    "/{job_id}/events",
+    operation_id="watch_enrichment_job",
+    summary="Watch the progress of a job",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": _EVENTS_CONTENT, "description": "Server-sent events."},
+        204: {"description": "The job is done, and `Last-Event-ID` says that the client knows."},
+    },
+)
+async def watch_enrichment_job(
+    caller: EnrichmentReader,
+    job_id: UUID,
+    settings: SettingsDep,
+    watches: Annotated[Watches, Depends(_watches)],
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", description="Of the last event heard.")] = None,
+) -> Response:
+    """`progress` when something changed, at most once a second, then one `done`; the data of both is the job."""
+    watch = watches.of(caller.workspace_id, job_id)
+    if progress.is_told(await watch.job(), last_event_id):
+        return Response(status_code=204)
+    events = progress.events(watch, lambda job: JobOut.of(job, settings).model_dump_json().encode(), last_event_id)
+    return StreamingResponse(
+        events, media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    )
+
+
+@router.post(
+    "/{job_id}/pause",
+    operation_id="pause_enrichment_job",
+    summary="Pause a job",
+    status_code=202,
+    responses=errors(JobFinished, JobCancelling),
+)
+async def pause_enrichment_job(
+    caller: EnrichmentWriter, job_id: UUID, sessions: SessionsDep, settings: SettingsDep
+) -> Envelope[JobOut]:
+    """Within seconds no new provider call begins; what is in flight is kept. A paused job may be paused again."""
+    return envelope(JobOut.of(await service.pause(sessions, caller.workspace_id, job_id), settings))
+
+
+@router.post(
+    "/{job_id}/resume",
+    operation_id="resume_enrichment_job",
+    summary="Resume a paused job",
+    status_code=202,
+    responses=errors(JobFinished, JobCancelling),
+)
+async def resume_enrichment_job(
+    caller: EnrichmentWriter, job_id: UUID, sessions: SessionsDep, settings: SettingsDep
+) -> Envelope[JobOut]:
+    """The job goes on where it was."""
+    return envelope(JobOut.of(await service.resume(sessions, caller.workspace_id, job_id), settings))
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_enrichment_job",
+    summary="Cancel a job",
+    status_code=202,
+    responses=errors(JobFinished),
+)
+async def cancel_enrichment_job(
+    caller: EnrichmentWriter, job_id: UUID, sessions: SessionsDep, settings: SettingsDep
+) -> Envelope[JobOut]:
+    """The job ends; what was found is kept, and the rest of its hold is released."""
+    return envelope(JobOut.of(await service.cancel(sessions, caller.workspace_id, job_id), settings))
+
+
+@router.post(
+    "/{job_id}/retry",
+    operation_id="retry_enrichment_job",
+    summary="Retry what failed in a job",
+    status_code=202,
+    response_model=Envelope[JobOut],
+    responses=errors(*_START_ERRORS, JobNotFinished, NothingToRetry),
+)
+async def retry_enrichment_job(
+    request: Request,
+    caller: EnrichmentWriter,
+    job_id: UUID,
+    opened: Resources,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """A new job, `retry_of` this one, of the records that failed for another reason than their input, or lack a field
+    because a provider was skipped. It has its own hold."""
+    once = None
+    if idempotency_key is not None:
+        scope = Scope(caller.workspace_id, caller.api_key_id, f"POST {_JOBS}/{{job_id}}/retry")
+        once = Once(scope, idempotency_key, fingerprint({"job_id": str(job_id)}))
+    door = _door(request, caller, opened.settings, once)
+    return _started(await submit.retry(opened.sessions, door, job_id, opened.offers))
+
+
+def _upload_options(text: bytes) -> UploadOptionsIn:
+    try:
+        return UploadOptionsIn.model_validate_json(text)
+    except ValidationError as error:
+        details = [
+            Detail(f"options.{each.field}" if each.field else "options", each.message)
+            for each in details_of(error.errors(include_input=False))
+        ]
+        raise InvalidRequest("The options of the upload are not valid.", details=details) from None
+
+
+async def _once(caller: Caller, route: str, key: str | None, body: BaseModel, *contents: bytes) -> Once | None:
+    if key is None:
+        return None
+    # Of a body of ten megabytes this takes a while.
+    digest = await asyncio.to_thread(lambda: fingerprint(body.model_dump(mode="json"), *contents))
+    return Once(Scope(caller.workspace_id, caller.api_key_id, route), key, digest)
+
+
+def _door(request: Request, caller: Caller, settings: Settings, once: Once | None) -> Door:
+    def answer(job: Job) -> Remembered:
+        place = request.url_for("get_enrichment_job", workspace_id=str(caller.workspace_id), job_id=str(job.id))
+        return Remembered(202, {"Location": place.path}, JobOut.of(job, settings).model_dump(mode="json"))
+
+    return Door(caller.workspace_id, settings.enrichment, answer, once)
+
+
+def _started(submitted: Submitted) -> Response:
+    return idempotency.answer(submitted.answer, replayed=submitted.replayed)

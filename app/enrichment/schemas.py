@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -63,10 +63,10 @@ class OptionsIn(BaseModel):
     on_outage: Literal["wait", "skip"] = Field(
         default="wait", description="What to do while a provider is away: wait for it, or go on without it."
     )
-    max_wait_seconds: float = Field(
-        default=86_400, ge=0, le=MAX_WAIT_SECONDS, description="For each provider, in all."
+    max_wait_seconds: float = Field(default=86_400, ge=0, le=MAX_WAIT_SECONDS, description="For each provider, in all.")
+    max_credits: int | None = Field(
+        default=None, ge=0, le=_MAX_CREDITS, description="What the job may cost at the most."
     )
-    max_credits: int | None = Field(default=None, ge=0, le=_MAX_CREDITS, description="What the job may cost at the most.")
     min_confidence: float = Field(default=0.5, ge=0, le=1, description="Values that are less certain are not taken.")
     reuse_within_seconds: float = Field(
         default=0, ge=0, le=10 * 366 * 86_400, description="How old an answer may be that was bought before."
@@ -91,7 +91,7 @@ class UploadOptionsIn(OptionsIn):
     """What a job of an uploaded CSV file is asked to do."""
 
     columns: dict[str, str] = Field(
-        default={}, description="Column → input field, where its name does not say it: `{\"Firma\": \"name\"}`."
+        default={}, description='Column → input field, where its name does not say it: `{"Firma": "name"}`.'
     )
 
 
@@ -116,6 +116,10 @@ class JobIn(OptionsIn):
     )
 
     records: list[RecordIn] = Field(min_length=1)
+
+    def rows(self) -> Sequence[Mapping[str, JsonValue]]:
+        """The records as they came: a TypedDict is a plain dict, with the members of other names too."""
+        return cast("Sequence[Mapping[str, JsonValue]]", self.records)
 
 
 class CountsOut(BaseModel):
@@ -228,8 +232,8 @@ class JobOut(BaseModel):
     id: UUID
     retry_of: UUID | None = Field(description="The job whose failed records this one tries again.")
     status: JobStatus = Field(
-        description="`waiting`: all that is left waits for a provider. `completed`: every record has an end, also where "
-        "some failed. `failed`: the job itself could not go on."
+        description="`waiting`: all that is left waits for a provider. `completed`: every record has an end, also "
+        "where some failed. `failed`: the job itself could not go on."
     )
     waiting_for: WaitingFor | None
     eta_seconds: float | None = Field(description="Until the end at the pace so far; null while that cannot be said.")
@@ -351,12 +355,12 @@ class RecordOut(BaseModel):
 
     @classmethod
     def of(cls, record: Record) -> Self:
-        return cls.model_construct(
+        return cls(
             key=record.key,
             input=dict(record.input),
             status=record.status,
             fields={
-                name: ValueOut.model_construct(
+                name: ValueOut(
                     value=value.value,
                     provider=value.provider,
                     confidence=value.confidence,
@@ -373,7 +377,7 @@ class RecordOut(BaseModel):
 class JobCursor(Cursor):
     """Newest first: the next page begins before this job."""
 
-    before: str = Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+    before: UUID
 
 
 class RecordCursor(Cursor):

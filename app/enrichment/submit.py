@@ -22,7 +22,7 @@ from app.enrichment.start import start_job
 from app.enrichment.submit_repository import Staged
 from app.errors import Detail, InvalidRequest, NotFound
 from app.idempotency import service as idempotency
-from app.idempotency.repository import Remembered, Scope
+from app.idempotency.answers import Remembered, Scope
 from app.providers.ports import SUBJECT_KEYS, Offer
 from app.settings import EnrichmentSettings
 

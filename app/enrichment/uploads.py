@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,6 +15,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from app.errors import Detail, InvalidRequest, PayloadTooLarge
 
 MAX_OPTIONS_BYTES = 64 * 1024
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks  # there for type checkers only
 
 _FILE, _OPTIONS = "file", "options"
 
@@ -83,7 +86,7 @@ class _Parts:
         self._name: bytes | None = None
         self._complete = False
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._begin,
             "on_header_begin": self._begin_header,

@@ -15,7 +15,6 @@ from app.local.parts import HOLDFAST, Parts
 from app.local.stack import RunningStack, StackOptions
 from app.local.stack import up as bring_up
 from app.local.state import LocalState
-from app.temporal import run_async
 
 _EXAMPLE = {"entity": "company", "records": [{"domain": "example.com"}, {"domain": "python.org"}]}
 
@@ -35,7 +34,7 @@ def up(
     Ctrl-C stops all of it; the next `holdfast up` on the same directory goes on where it was.
     """
     try:
-        run_async(serve(StackOptions(data_dir, port, workers, sandbox=not no_sandbox)))
+        asyncio.run(serve(StackOptions(data_dir, port, workers, sandbox=not no_sandbox)))
     except StackError as error:
         typer.echo(f"holdfast up: {error}", err=True)
         raise typer.Exit(1) from None

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.local.ports import LOOPBACK
-from app.settings import PREFIX
+
+# Not imported from app.settings, which would bring SQLAlchemy and pydantic into the supervisor.
+_PREFIX = "HOLDFAST_"
 
 # Whoever holds these can see every workspace.
 _PRIVILEGED = ("HOLDFAST_PLATFORM_DATABASE_URL", "HOLDFAST_OWNER_DATABASE_URL")
@@ -42,7 +44,7 @@ class Addresses:
 
 def plain() -> dict[str, str]:
     """For the servers that are not ours: nothing of Holdfast's, which holds secrets."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
 
 
 def api(addresses: Addresses) -> dict[str, str]:
@@ -57,6 +59,14 @@ def worker(addresses: Addresses, *, metrics_port: int) -> dict[str, str]:
         **api(addresses),
         "HOLDFAST_PLATFORM_DATABASE_URL": addresses.platform_url,
         "HOLDFAST_WORKER_METRICS_PORT": str(metrics_port),
+    }
+
+
+def prepare(addresses: Addresses) -> dict[str, str]:
+    return {
+        **api(addresses),
+        "HOLDFAST_PLATFORM_DATABASE_URL": addresses.platform_url,
+        "HOLDFAST_OWNER_DATABASE_URL": addresses.owner_url,
     }
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import psycopg
 from psycopg import sql
-from sqlalchemy.engine import URL
 
 from app.local.errors import StackError
 from app.local.ports import LOOPBACK
@@ -53,9 +53,7 @@ _SETTINGS = {
 
 def url(role: str, password: str, port: int, database: str = DATABASE) -> str:
     """A URL for SQLAlchemy with psycopg: ``postgresql+psycopg://role:password@127.0.0.1:port/database``."""
-    return URL.create(
-        "postgresql+psycopg", username=role, password=password, host=LOOPBACK, port=port, database=database
-    ).render_as_string(hide_password=False)
+    return f"postgresql+psycopg://{role}:{quote(password, safe='')}@{LOOPBACK}:{port}/{database}"
 
 
 def binaries() -> Path:

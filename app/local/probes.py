@@ -1,11 +1,8 @@
-"""Whether a server is ready: one bounded question each."""
+"""Whether a server is ready: one bounded question."""
 
 import asyncio
 
-from app.errors import Unavailable
 from app.local.ports import LOOPBACK
-from app.settings import TemporalSettings
-from app.temporal import bootstrap, connect
 
 _TIMEOUT_SECONDS = 5.0
 
@@ -24,14 +21,3 @@ async def answers_ok(port: int, path: str) -> bool:
     except (OSError, TimeoutError):
         return False
     return status_line.split(b" ", 2)[1:2] == [b"200"]
-
-
-async def temporal_is_bootstrapped(address: str) -> bool:
-    """Whether Temporal answers. From then on its namespace has our search attributes and retention: the server itself
-    starts with a retention of one day, again after its database was lost."""
-    try:
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
-            await bootstrap(await connect(TemporalSettings(address=address), lazy=False))
-    except (Unavailable, TimeoutError):
-        return False
-    return True

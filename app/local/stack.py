@@ -1,6 +1,7 @@
 """The embedded stack: PostgreSQL, Temporal, the sandbox, the API and workers as supervised processes on loopback."""
 
 import asyncio
+import json
 import os
 import secrets
 import sys
@@ -14,7 +15,7 @@ from app.local.environment import Addresses
 from app.local.errors import StackError
 from app.local.parts import HOLDFAST, Parts
 from app.local.ports import choose, is_free
-from app.local.probes import answers_ok, temporal_is_bootstrapped
+from app.local.probes import answers_ok
 from app.local.process import Command, end_all
 from app.local.state import DataDirectory, LocalState, Memory, open_data_directory
 from app.local.supervisor import Child, Supervisor
@@ -95,10 +96,7 @@ class RunningStack:
         await asyncio.gather(
             self._start_postgres(cluster), self._start_temporal(addresses), self._start_sandbox(addresses)
         )
-        seeded = await self._parts.prepare(addresses)
-        if seeded.api_key is not None:
-            self._memory.api_key = seeded.api_key
-            self._directory.remember(self._memory)
+        workspace_id = await self._prepare(addresses)
         await asyncio.gather(
             self._start_api(addresses),
             *(self._start_worker(f"worker-{number}", addresses) for number in range(1, self._options.workers + 1)),
@@ -109,7 +107,7 @@ class RunningStack:
             temporal_ui_url=addresses.temporal_ui_url,
             database_url=addresses.app_url,
             sandbox_url=addresses.sandbox_url,
-            workspace_id=seeded.workspace_id,
+            workspace_id=workspace_id,
             api_key=self._memory.api_key,
             pids={},
         )
@@ -131,7 +129,7 @@ class RunningStack:
         wanted = self._options.port
         if wanted is not None and not is_free(wanted):
             raise StackError(f"Port {wanted} is taken; without --port the stack takes one that is free.")
-        names = ["api", "temporal", "temporal_ui", "postgres", "sandbox", "dns"]
+        names = ["api", "temporal", "temporal_ui", "temporal_http", "postgres", "sandbox", "dns"]
         names += [f"worker-{number}" for number in range(1, self._options.workers + 1)]
         chosen: dict[str, int] = {}
         for name in names:
@@ -155,6 +153,19 @@ class RunningStack:
     def _database_url(self, role: str, database: str = postgres.DATABASE) -> str:
         return postgres.url(role, self._memory.passwords[role], self._memory.ports["postgres"], database)
 
+    async def _prepare(self, addresses: Addresses) -> str:
+        """Bring the database up to date; the id of the local workspace."""
+        # Its key can be read only when it is made: one that a crash swallowed is replaced.
+        lost = () if self._memory.api_key else ("--new-key",)
+        answer = await self._supervisor.run(
+            "prepare", _python((*self._parts.prepare, *lost), environment.prepare(addresses))
+        )
+        prepared = json.loads(answer)
+        self._memory.api_key = prepared["api_key"] or self._memory.api_key
+        self._directory.remember(self._memory)
+        workspace_id: str = prepared["workspace_id"]
+        return workspace_id
+
     async def _start_postgres(self, cluster: postgres.Cluster) -> None:
         if not cluster.exists():
             await asyncio.to_thread(cluster.initialise, self._memory.passwords[postgres.SUPERUSER])
@@ -170,15 +181,17 @@ class RunningStack:
         )
 
     async def _start_temporal(self, addresses: Addresses) -> None:
+        http_port = self._memory.ports["temporal_http"]
         command = temporal.server(
             port=addresses.temporal_port,
+            http_port=http_port,
             ui_port=addresses.temporal_ui_port,
             database=self._directory.path / "temporal" / "temporal.db",
         )
         await self._keep(
             "temporal",
             replace(command, environment=environment.plain()),
-            lambda: temporal_is_bootstrapped(addresses.temporal_address),
+            lambda: answers_ok(http_port, temporal.NAMESPACE_PATH),
         )
 
     async def _start_sandbox(self, addresses: Addresses) -> None:

@@ -77,6 +77,23 @@ class Supervisor:
         self._tasks[child.name] = asyncio.create_task(self._keep(child, ready))
         await ready
 
+    async def run(self, name: str, command: Command) -> str:
+        """Run `command` to its end and return what it printed.
+
+        Raises StackError with the last line of its log when it fails.
+        """
+        with self._open_log(name).open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command.arguments(), stdout=asyncio.subprocess.PIPE, stderr=log, **command.options()
+            )
+        try:
+            output, _ = await process.communicate()
+        finally:
+            kill_group(process.pid)
+        if process.returncode:
+            raise StackError(f"{name} {_describe(process.returncode)}; {self._last_words(name)}")
+        return output.decode()
+
     async def stop(self, order: Sequence[Sequence[str]]) -> None:
         """Stop all children, role after role; the roles of one group together. A cancellation waits for the end."""
         await _to_the_end(self._stop(order))
@@ -113,7 +130,7 @@ class Supervisor:
                 break
             failures = 1 if loop.time() - began >= _STABLE_SECONDS else failures + 1
             if not ready.done() and (failures == _FIRST_ATTEMPTS or loop.time() > give_up):
-                ready.set_exception(StackError(f"{child.name} {how}; {self._last_words(child)}"))
+                ready.set_exception(StackError(f"{child.name} {how}; {self._last_words(child.name)}"))
                 return
             delay = min(_FIRST_DELAY_SECONDS * 2 ** (failures - 1), _LONGEST_DELAY_SECONDS)
             self._say(f"{child.name} {how}; starting it again in {delay:g} s.")
@@ -139,7 +156,7 @@ class Supervisor:
     async def _launch(self, child: Child) -> asyncio.subprocess.Process:
         if child.prepare is not None:
             await asyncio.to_thread(child.prepare)
-        with self._open_log(child).open("ab") as log:
+        with self._open_log(child.name).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *child.command.arguments(), stdout=log, stderr=log, **child.command.options()
             )
@@ -164,14 +181,14 @@ class Supervisor:
             await asyncio.sleep(_POLL_SECONDS)
         return False
 
-    def _open_log(self, child: Child) -> Path:
-        path = self._logs / f"{child.name}.log"
+    def _open_log(self, name: str) -> Path:
+        path = self._logs / f"{name}.log"
         if path.exists() and path.stat().st_size > _LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
         return path
 
-    def _last_words(self, child: Child) -> str:
-        path = self._logs / f"{child.name}.log"
+    def _last_words(self, name: str) -> str:
+        path = self._logs / f"{name}.log"
         lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
         return f"{path} ends with: {lines[-1].strip()}" if lines else f"{path} is empty"
 

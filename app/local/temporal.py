@@ -6,7 +6,12 @@ from pathlib import Path
 from app.local.errors import StackError
 from app.local.ports import LOOPBACK
 from app.local.process import Command, script
-from app.temporal import SEARCH_ATTRIBUTES
+
+# Those of app/temporal.py, whose client the supervisor does without. The worker adds what is missing, but a server
+# whose database was lost must know them before the workers that still run start anything.
+SEARCH_ATTRIBUTES = ("WorkspaceId", "Process", "Provider", "Outcome")
+
+NAMESPACE_PATH = "/api/v1/namespaces/default"
 
 # Each was measured on server 1.32: docs/performance.md.
 _DYNAMIC_CONFIG = {
@@ -22,15 +27,16 @@ _DYNAMIC_CONFIG = {
 def server(
     *,
     port: int,
+    http_port: int,
     ui_port: int | None,
-    http_port: int | None = None,
     database: Path | None,
     dynamic_config: Mapping[str, str] | None = None,
 ) -> Command:
     """The server on loopback. Raises StackError where its wheel is not installed.
 
-    `ui_port` None serves no Web UI; `database` None keeps everything in memory. SQLite writes ahead and flushes at
-    checkpoints: a killed process loses nothing, a power failure may lose the last commits.
+    It is ready when GET `NAMESPACE_PATH` on `http_port` is answered with 200. `ui_port` None serves no Web UI;
+    `database` None keeps everything in memory. SQLite writes ahead and flushes at checkpoints: a killed process loses
+    nothing, a power failure may lose the last commits.
     """
     program = script("temporal")
     if not program.is_file():
@@ -39,9 +45,9 @@ def server(
     return Command(
         (
             str(program),
-            *("server", "start-dev", "--ip", LOOPBACK, "--port", str(port), "--log-level", "error"),
+            *("server", "start-dev", "--ip", LOOPBACK, "--log-level", "error"),
+            *("--port", str(port), "--http-port", str(http_port)),
             *(("--headless",) if ui_port is None else ("--ui-port", str(ui_port), "--ui-disable-news-fetch")),
-            *(() if http_port is None else ("--http-port", str(http_port))),
             *(() if database is None else ("--db-filename", str(database))),
             *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"),
             *(part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")),

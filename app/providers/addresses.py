@@ -7,6 +7,7 @@ final address of every attempt and every hop.
 
 import errno
 import socket
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import aiohttp
@@ -82,13 +83,14 @@ def guarded_socket(info: aiohttp.AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-def guarded_connector(resolver: AbstractResolver, *, limit: int) -> aiohttp.TCPConnector:
+def guarded_connector(
+    resolver: AbstractResolver,
+    *,
+    limit: int,
+    socket_factory: Callable[[aiohttp.AddrInfoType], socket.socket] = guarded_socket,
+) -> aiohttp.TCPConnector:
     """A connector for hosts that a user's input names. It keeps no connection for later, since nobody asks the same
-    host twice, and no answer of the resolver."""
+    host twice, and no answer of the resolver: each connection is made to an address that was just checked."""
     return aiohttp.TCPConnector(
-        resolver=resolver,
-        use_dns_cache=False,
-        socket_factory=guarded_socket,
-        limit=limit,
-        force_close=True,
+        resolver=resolver, use_dns_cache=False, socket_factory=socket_factory, limit=limit, force_close=True
     )

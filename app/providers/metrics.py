@@ -88,5 +88,10 @@ class CallMetrics:
 
     def ended(self, outcome: type | None, seconds: float) -> None:
         """A call ended in an answer or error of this class; None for one that was cancelled or broke in our code."""
-        self._outcomes.get(outcome, self._no_verdict).inc() if outcome else self._no_verdict.inc()
+        counter = self._outcomes.get(outcome) if outcome else self._no_verdict
+        (counter or self._nearest(outcome)).inc()
         self._seconds.observe(seconds)
+
+    def _nearest(self, outcome: type | None) -> Counter:
+        known = (self._outcomes[each] for each in getattr(outcome, "__mro__", ()) if each in self._outcomes)
+        return next(known, self._no_verdict)

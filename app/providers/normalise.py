@@ -6,7 +6,6 @@ surrogate, neither of which a jsonb column takes.
 """
 
 import ipaddress
-import math
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -66,9 +65,9 @@ def integer(value: object) -> int | None:
         if match is None:
             return None
         value = float(re.sub(r"[,  ']", "", match.group()))
-    if not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > _LARGEST_NUMBER:
-        return None
-    return int(value)
+    if isinstance(value, int | float) and abs(value) <= _LARGEST_NUMBER:  # NaN is not
+        return int(value)
+    return None
 
 
 def count(value: object) -> int | None:

@@ -6,9 +6,10 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from app.errors import Unavailable
+from app.local import temporal as embedded
 from app.local.ports import LOOPBACK, free_port
 from app.settings import TemporalSettings
-from app.temporal import bootstrap, connect, reaching_temporal
+from app.temporal import SEARCH_ATTRIBUTES, bootstrap, connect, reaching_temporal
 
 
 async def test_bootstrap_sets_retention_and_search_attributes_any_number_of_times(temporal_server: str):
@@ -19,6 +20,10 @@ async def test_bootstrap_sets_retention_and_search_attributes_any_number_of_time
     known = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace="default"))
     assert namespace.config.workflow_execution_retention_ttl.ToTimedelta() == timedelta(days=30)
     assert {"WorkspaceId", "Process", "Provider", "Outcome"} <= set(known.custom_attributes)
+
+
+def test_the_embedded_server_starts_with_the_search_attributes_that_the_client_uses():
+    assert embedded.SEARCH_ATTRIBUTES == SEARCH_ATTRIBUTES
 
 
 async def test_a_worker_that_cannot_reach_temporal_is_told_that_it_is_unavailable():

@@ -1,7 +1,7 @@
 """What provider tests stand on: a clock to turn, an adapter to script, a server that says what it is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -68,14 +68,14 @@ def answer(status: int, body: bytes = b"", content_type: str = "application/json
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+class LastWords(bytes):
+    """Sent before hanging up."""
+
+
 @asynccontextmanager
 async def serving(*answers: bytes | None) -> AsyncIterator[Server]:
-    """A server that gives these answers in turn, the last of them for ever; None leaves the request unanswered.
-
-    The connection is closed after an answer that says so, and after an empty one.
-    """
-    script: Iterator[bytes | None] = iter(answers)
-    last: list[bytes | None] = [answers[-1]]
+    """A server that gives these answers in turn, the last of them for ever; None leaves the request unanswered."""
+    script = iter(answers)
     server = Server(0)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,13 +83,13 @@ async def serving(*answers: bytes | None) -> AsyncIterator[Server]:
         try:
             while head := await _head(reader):
                 server.requests.append(head)
-                said = next(script, last[0])
+                said = next(script, answers[-1])
                 if said is None:
                     await reader.read()  # until the client hangs up
                     return
                 writer.write(said)
                 await writer.drain()
-                if not said or b"connection: close" in said.lower():
+                if isinstance(said, LastWords):
                     return
         except ConnectionError:
             return
@@ -103,8 +103,7 @@ async def serving(*answers: bytes | None) -> AsyncIterator[Server]:
         yield server
     finally:
         listening.close()
-        while server.open:
-            await asyncio.sleep(0)
+        await until(lambda: server.open == 0)
 
 
 async def _head(reader: asyncio.StreamReader) -> str:

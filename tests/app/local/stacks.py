@@ -12,43 +12,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
-from sqlalchemy.engine import make_url
 
 from app.local.command import serve
-from app.local.environment import Addresses
 from app.local.errors import StackError
 from app.local.parts import Parts
-from app.local.seed import Seeded
 from app.local.stack import RunningStack, StackOptions, up
 from app.local.state import LocalState
-from app.temporal import run_async
 
-_PROGRAM = (sys.executable, str(Path(__file__).with_name("program.py")))
+_PROGRAMS = Path(__file__).with_name("programs")
+_SERVER = (sys.executable, str(_PROGRAMS / "server.py"))
 
-
-async def prepare(addresses: Addresses) -> Seeded:
-    """In the place of migrations and seed: the runtime roles, a table, and a key at the first time only."""
-    return await asyncio.to_thread(_prepare, addresses)
-
-
-def _prepare(addresses: Addresses) -> Seeded:
-    with psycopg.connect(libpq(addresses.owner_url)) as connection:
-        first = connection.execute("SELECT to_regclass('marks')").fetchone() == (None,)
-        if first:
-            connection.execute("CREATE TABLE marks (mark text)")
-            for url in (make_url(addresses.app_url), make_url(addresses.platform_url)):
-                role, password = sql.Identifier(url.username or ""), sql.Literal(url.password or "")
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, password))
-                connection.execute(sql.SQL("GRANT ALL ON marks TO {}").format(role))
-    return Seeded("the-workspace", "the-key" if first else None)
-
-
-def libpq(url: str) -> str:
-    return url.replace("postgresql+psycopg://", "postgresql://")
-
-
-PARTS = Parts(api=(*_PROGRAM, "api"), worker=(*_PROGRAM, "worker"), sandbox=(*_PROGRAM, "sandbox"), prepare=prepare)
+PARTS = Parts(
+    prepare=(sys.executable, str(_PROGRAMS / "prepare.py")),
+    api=(*_SERVER, "api"),
+    worker=(*_SERVER, "worker"),
+    sandbox=(*_SERVER, "sandbox"),
+)
 
 
 @asynccontextmanager
@@ -61,6 +40,10 @@ async def stack_in(
         yield stack
     finally:
         await stack.stop()
+
+
+def libpq(url: str) -> str:
+    return url.replace("postgresql+psycopg://", "postgresql://")
 
 
 def mark(state: LocalState, text: str) -> None:
@@ -82,7 +65,7 @@ def get(url: str) -> bytes:
 
 def main() -> None:
     try:
-        run_async(serve(StackOptions(Path(sys.argv[1])), parts=PARTS))
+        asyncio.run(serve(StackOptions(Path(sys.argv[1])), parts=PARTS))
     except StackError as error:
         sys.exit(str(error))
 

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from app.local.errors import StackError
 from app.local.ports import free_port
@@ -21,26 +19,7 @@ from app.local.postgres import open_cluster
 from app.local.process import ProcessRecord
 from app.local.stack import StackOptions, up
 from app.local.state import running
-from app.settings import TemporalSettings
-from app.temporal import connect
 from tests.app.local.stacks import PARTS, get, mark, marks, stack_in
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory in which a stack ran once."""
-    directory = tmp_path_factory.mktemp("template")
-    async with stack_in(directory) as stack:
-        mark(stack.state, "kept")
-    return directory
-
-
-@pytest.fixture
-def used(template: Path, tmp_path: Path) -> Path:
-    """A copy of that, for a second start."""
-    directory = tmp_path / "used"
-    subprocess.run(["cp", "-a", template, directory], check=True)
-    return directory
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -69,40 +48,36 @@ async def test_a_first_start_serves_and_a_second_goes_on_where_it_was(data_dir: 
         assert (stack.state.api_url, stack.state.database_url) == (first.api_url, first.database_url)
 
 
-async def test_without_the_sandbox_the_providers_are_the_real_ones(tmp_path: Path):
-    async with stack_in(tmp_path, options=StackOptions(sandbox=False)) as stack:
+async def test_without_the_sandbox_the_providers_are_the_real_ones(used: Path):
+    async with stack_in(used, options=StackOptions(sandbox=False)) as stack:
         api = json.loads(get(f"{stack.state.api_url}/environment"))
         assert stack.state.sandbox_url is None
         assert stack.state.pids["sandbox"] == []
         assert not any(name.startswith("HOLDFAST_PROVIDERS") for name in api)
 
 
-async def test_servers_that_are_killed_come_back_where_they_were(tmp_path: Path):
+async def test_servers_that_are_killed_come_back_where_they_were(used: Path):
     said: list[str] = []
-    async with stack_in(tmp_path, say=said.append) as stack:
-        mark(stack.state, "before")
+    async with stack_in(used, say=said.append) as stack:
         before = stack.state.pids
         for role in ("postgres", "temporal", "api", "worker"):
             os.kill(before[role][0], signal.SIGKILL)
         await _until(lambda: sum("is ready again" in line for line in said) == 4)
         for role in ("postgres", "temporal", "api", "worker"):
             assert stack.state.pids[role] != before[role]
-        assert running(tmp_path) == stack.state
-        assert marks(stack.state) == ["before"]
+        assert running(used) == stack.state
+        assert marks(stack.state) == ["kept"]
         assert get(stack.state.api_url)
-        client = await connect(TemporalSettings(address=stack.state.temporal_address), lazy=False)
-        namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="default"))
-        assert namespace.config.workflow_execution_retention_ttl.ToTimedelta().days == 30
     assert "postgres was ended by signal 9 (Killed); starting it again in 0.2 s." in said
 
 
-async def test_the_stop_goes_from_the_api_to_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HOLDFAST_TEST_ENDS", str(tmp_path / "ends"))
-    async with stack_in(tmp_path / "data") as stack:
+async def test_the_stop_goes_from_the_api_to_the_database(used: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOLDFAST_TEST_ENDS", str(used / "ends"))
+    async with stack_in(used) as stack:
         processes = [pid for pids in stack.state.pids.values() for pid in pids]
-    lines = (tmp_path / "ends").read_text().splitlines()
+    lines = (used / "ends").read_text().splitlines()
     assert lines == ["api with temporal", "worker with temporal"]
-    assert "database system is shut down" in (tmp_path / "data/logs/postgres.log").read_text()
+    assert "database system is shut down" in (used / "logs/postgres.log").read_text()
     assert not any(psutil.pid_exists(pid) for pid in processes)
 
 
@@ -149,14 +124,28 @@ async def test_a_postgresql_that_an_earlier_stack_left_running_is_ended_first(us
         assert marks(stack.state) == ["kept"]
 
 
-async def test_a_program_that_cannot_start_takes_the_whole_stack_down_with_its_reason(tmp_path: Path):
+async def test_a_program_that_cannot_start_takes_the_whole_stack_down_with_its_reason(used: Path):
     broken = replace(PARTS, api=("/bin/sh", "-c", "echo HOLDFAST_LOG_LEVEL: Input should be DEBUG; exit 2"))
     with pytest.raises(StackError, match=r"api ended with exit code 2.*HOLDFAST_LOG_LEVEL: Input should be DEBUG"):
-        await up(StackOptions(tmp_path), say=lambda _: None, parts=broken)
-    assert json.loads((tmp_path / "state.json").read_text())["processes"] == []
-    assert running(tmp_path) is None
-    async with stack_in(tmp_path) as stack:
+        await up(StackOptions(used), say=lambda _: None, parts=broken)
+    assert json.loads((used / "state.json").read_text())["processes"] == []
+    assert running(used) is None
+    async with stack_in(used) as stack:
         assert get(stack.state.api_url)
+
+
+async def test_a_database_that_cannot_be_prepared_takes_the_whole_stack_down_with_its_reason(used: Path):
+    broken = replace(PARTS, prepare=("/bin/sh", "-c", "echo of another version >&2; exit 1"))
+    with pytest.raises(StackError, match=r"prepare ended with exit code 1.*of another version"):
+        await up(StackOptions(used), say=lambda _: None, parts=broken)
+    assert json.loads((used / "state.json").read_text())["processes"] == []
+
+
+async def test_a_key_that_a_crash_swallowed_is_made_anew(used: Path):
+    state = json.loads((used / "state.json").read_text())
+    (used / "state.json").write_text(json.dumps({**state, "api_key": None}))
+    async with stack_in(used) as stack:
+        assert stack.state.api_key == "the-key"
 
 
 async def test_a_lost_or_damaged_state_file_is_named(used: Path):

@@ -1,0 +1,113 @@
+"""Records a second of a job against the floor, with what the processes used and what the history holds."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+from temporalio.client import Client
+
+from app.db import new_id
+from benchmarks.measure import Row, Usage, watched
+from benchmarks.rig import PROVIDERS, Rig, domains
+
+LATENCY_MS = 20.0
+HIT_RATE = 0.5
+
+
+async def throughput(rig: Rig, count: int, target: float, *, floor_runs: int = 1) -> list[Row]:
+    """The floor and a job over the same number of records, in turn."""
+    await rig.shape_providers(latency_ms=LATENCY_MS, hit_rate=HIT_RATE)
+    await _floor(rig, domains(500, salt="warm"))
+    await rig.until_finished((await rig.submit(domains(500, salt="hot"), **_OPTIONS))["id"], seconds=60)
+
+    names = domains(count, salt=f"bench{count}")
+    floor = await _floor(rig, names)
+    async with watched(rig.state.pids) as usage:
+        job = await rig.submit(names, **_OPTIONS)
+        job = await rig.until_finished(job["id"], seconds=120 + count / 200)
+    assert job["status"] == "completed", job
+    seconds = (_time(job["finished_at"]) - _time(job["created_at"])).total_seconds()
+    events = await _history_events(rig, job["workflow"]["id"])
+    rate = count / seconds
+    label = f"{count:,} records, 3 providers at {LATENCY_MS:.0f} ms"
+    ratio = rate / floor["records_per_second"]
+    per_thousand = events / count * 1000
+    rows = [
+        Row(f"{label}: throughput", rate, "records/s", floor["records_per_second"], ratio, f"≥ {target} of the floor", ratio >= target),
+        Row(f"{label}: worker peak memory", usage["worker"].peak_mb, "MB", floor["peak_mb"], None, "< 250 MB", usage["worker"].peak_mb < 250),
+        Row(f"{label}: history", per_thousand, "events/1,000", None, None, "< 60", per_thousand < 60),
+    ]  # fmt: skip
+    for role, used in usage.items():
+        rows += _usage(label, role, used, count)
+    rows.append(Row(f"{label}: CPU, floor process", floor["cpu_seconds"] / count * 1000, "s/1,000"))
+    return rows
+
+
+_OPTIONS = {"fields": ["name"], "providers": list(PROVIDERS)}
+
+
+def _usage(label: str, role: str, used: Usage, count: int) -> list[Row]:
+    return [
+        Row(f"{label}: CPU, {role}", used.cpu_seconds / count * 1000, "s/1,000"),
+        Row(f"{label}: peak memory, {role}", used.peak_mb, "MB"),
+    ]
+
+
+async def _floor(rig: Rig, names: list[str]) -> dict[str, float]:
+    """Run benchmarks/floor.py over these domains, on rows of its own in the same database."""
+    job_id = new_id()
+    await _prepare_floor(rig, job_id, len(names))
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as listing:
+        listing.write("\n".join(names))
+        listing.flush()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.floor",
+            "--domains", listing.name,
+            "--database", _owner_url(rig),
+            "--sandbox", str(rig.state.sandbox_url),
+            "--workspace", rig.state.workspace_id,
+            "--job", str(job_id),
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+        assert process.returncode == 0, "the floor failed"
+    figures: dict[str, float] = json.loads(output)
+    return figures
+
+
+async def _prepare_floor(rig: Rig, job_id: UUID, total: int) -> None:
+    async with await psycopg.AsyncConnection.connect(_owner_url(rig)) as connection:
+        await connection.execute(
+            """
+            INSERT INTO enrichment_jobs (workspace_id, id, status, entity, columns, fields, on_outage, max_wait_seconds,
+                min_confidence, reuse_within_seconds, chunk, "window", total, held, worst_case, finished_at)
+            VALUES (%s, %s, 'completed', 'company', '{domain}', '{name}', 'wait', 0, 0.5, 0, 500, 4, %s, 0, 0, now())
+            """,
+            (rig.state.workspace_id, job_id, total),
+        )
+
+
+def _owner_url(rig: Rig) -> str:
+    """The owner's database URL, from the stack's private state."""
+    passwords = json.loads(Path(rig.data_dir, "state.json").read_text())["passwords"]
+    url = rig.state.database_url.replace("postgresql+psycopg://", "postgresql://")
+    address = url.split("@", 1)[1]
+    return f"postgresql://holdfast_owner:{passwords['holdfast_owner']}@{address}"
+
+
+async def _history_events(rig: Rig, workflow_id: str) -> int:
+    """Events of all runs of the job's workflow."""
+    client = await Client.connect(rig.state.temporal_address)
+    events = 0
+    async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'"):
+        events += (await client.get_workflow_handle(workflow_id, run_id=run.run_id).describe()).history_length
+    return events
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

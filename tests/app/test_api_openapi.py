@@ -1,0 +1,144 @@
+"""The OpenAPI document is the full reference, and every operation in it names the permission that it needs."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import SecretStr
+
+from app.auth.permissions import PERMISSIONS
+from app.main import create_app
+from app.settings import Settings
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+# What may be called by anybody: they name no tenant.
+PUBLIC = {"get_health", "get_readiness", "get_metrics"}
+
+
+def new_app() -> Any:
+    return create_app(Settings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none")))
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    openapi: dict[str, Any] = new_app().openapi()
+    return openapi
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS & item.keys():
+            yield path, method, item[method]
+
+
+def test_every_operation_names_exactly_one_permission(document: dict[str, Any]):
+    for path, method, operation in operations(document):
+        if operation["operationId"] in PUBLIC:
+            assert "security" not in operation
+            assert not path.startswith("/api/")
+            continue
+        [requirement] = operation["security"]
+        [permission] = requirement["ApiKey"]
+        assert permission in PERMISSIONS, (method, path)
+        assert permission.endswith(":read") == (method == "get"), (method, path)
+
+
+def test_every_route_is_an_operation_of_the_document(document: dict[str, Any]):
+    described = {(path, method) for path, method, _ in operations(document)}
+    for context in iter_route_contexts(new_app().routes):
+        if context.path_format == "/api/v1/openapi.json":
+            continue
+        assert isinstance(context.original_route, APIRoute)
+        for method in context.methods or ():
+            assert (context.path_format, method.lower()) in described
+
+
+def test_no_route_lets_fastapi_read_a_body_before_the_caller_is_known():
+    for context in iter_route_contexts(new_app().routes):
+        if not isinstance(context.original_route, APIRoute):
+            continue
+        assert context.original_route.body_field is None, context.path_format
+        names = [each.call.__qualname__ for each in context.original_route.dependant.dependencies if each.call]
+        readers = [index for index, name in enumerate(names) if name.startswith("json_body.")]
+        callers = [index for index, name in enumerate(names) if name.startswith(("caller.", "any_caller."))]
+        assert not readers or callers[0] < readers[0], context.path_format
+
+
+def test_every_operation_has_a_summary_and_an_id_that_a_person_would_choose(document: dict[str, Any]):
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(ids) == len(set(ids))
+    for path, method, operation in operations(document):
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)+", operation["operationId"]), (method, path)
+        assert not operation["operationId"].endswith(f"_{method}")
+        assert operation["summary"]
+        assert operation["description"]
+        assert operation["tags"]
+
+
+def test_every_operation_has_a_typed_success_with_an_example(document: dict[str, Any]):
+    for path, method, operation in operations(document):
+        successes = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
+        assert successes, (method, path)
+        for status, response in successes.items():
+            if status == "204":
+                continue
+            assert response.get("content"), (method, path)
+            for kind, content in response["content"].items():
+                assert "example" in content or "examples" in content, (method, path, kind)
+                if kind == "application/json":
+                    properties = resolve(document, content["schema"])["properties"]
+                    assert properties.keys() == {"success", "data", "error", "meta"}
+
+
+def test_every_operation_lists_the_errors_that_it_can_answer(document: dict[str, Any]):
+    for path, method, operation in operations(document):
+        if operation["operationId"] in PUBLIC:
+            continue
+        assert operation["responses"].keys() >= {"401", "403", "404", "422", "500", "503"}, (method, path)
+        for status, response in operation["responses"].items():
+            if status.startswith("2"):
+                continue
+            content = response["content"]["application/json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/ErrorEnvelope"}
+            for code, example in content["examples"].items():
+                assert example["value"]["error"]["code"] == code
+
+
+def test_every_path_parameter_is_described(document: dict[str, Any]):
+    for path, method, operation in operations(document):
+        described = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+        assert described == set(re.findall(r"{(\w+)}", path)), (method, path)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]):
+    assert "$defs" not in str(document)
+    for reference in references(document):
+        resolve(document, {"$ref": reference})
+
+
+def test_the_document_names_no_machine(document: dict[str, Any]):
+    assert str(Path.cwd()) not in str(document)
+
+
+def resolve(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    node = document
+    for part in schema["$ref"].removeprefix("#/").split("/"):
+        node = node[part]
+    return node
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for each in node.values():
+            yield from references(each)
+    elif isinstance(node, list):
+        for each in node:
+            yield from references(each)
