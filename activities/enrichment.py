@@ -35,7 +35,8 @@ class Enrichment(EnrichmentActivities):
     @activity.defn(name="plan_enrichment")
     @mapped
     async def plan(self, job: JobRef) -> JobPlan:
-        return await plan(self._sessions, job, self._settings)
+        async with beating():
+            return await plan(self._sessions, job, self._settings)
 
     @activity.defn(name="lookup")
     @mapped
@@ -47,9 +48,10 @@ class Enrichment(EnrichmentActivities):
     @activity.defn(name="settle_enrichment")
     @mapped
     async def settle(self, command: Settle) -> Settled:
-        return await settle(
-            self._sessions,
-            UUID(command.workspace_id),
-            UUID(command.job_id),
-            interrupted=command.interrupted,
-        )
+        async with beating():
+            return await settle(
+                self._sessions,
+                UUID(command.workspace_id),
+                UUID(command.job_id),
+                interrupted=command.interrupted,
+            )

@@ -48,14 +48,14 @@ def mount(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_http_error)
 
 
-async def _app_error(request: Request, error: AppError) -> Response:
+async def _app_error(_: Request, error: AppError) -> Response:
     headers = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.warning("request refused", path=request.url.path, code=error.code, error=str(error), exc_info=error)
+        _log.warning("request refused", code=error.code, error=str(error), cause=str(error.__cause__))
     return _answer(error.status, error.code, error.message, error.details, headers)
 
 

@@ -1,11 +1,14 @@
 """The API for tests: in this process through ASGI, with its lifespan, and a workspace with a key of all scopes."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -13,6 +16,7 @@ from app.auth.permissions import PERMISSIONS, Permission
 from app.auth.service import create_api_key
 from app.credits.service import grant
 from app.db import Sessions, create_engine
+from app.local.ports import LOOPBACK
 from app.main import create_app
 from app.settings import DatabaseSettings, Settings
 from app.workspaces.service import create_workspace
@@ -73,7 +77,6 @@ async def new_tenant(
 @asynccontextmanager
 async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of `app` in this process, between its start-up and its shutdown."""
-    # What the application cannot answer must not reach the client as an exception: there is a middleware for that.
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -87,3 +90,17 @@ async def running_api(database: Database, **overrides: object) -> AsyncIterator[
     """A client of the whole API on this database."""
     async with client_of(create_app(settings_for(database, **overrides))) as client:
         yield client
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[int]:
+    """`app` behind a real uvicorn on loopback; yields its port."""
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, http="httptools"))
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            # Who connects before the server has started waits in the backlog of the socket.
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await task

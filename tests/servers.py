@@ -165,6 +165,11 @@ def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[bytes]"
         time.sleep(0.02)
 
 
+def wait_for_http(port: int, path: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until the process answers GET `path` with 200."""
+    wait_until(lambda: _serves(port, path), process, log)
+
+
 def _serves(port: int, path: str) -> bool:
     connection = HTTPConnection(LOOPBACK, port, timeout=2)
     try:

@@ -14,9 +14,13 @@ from temporalio.workflow import ActivityCancellationType
 WORKFLOWS = "workflows"
 DATABASE = "database"
 
+# A worker that is gone is noticed by its silence, not by the end of what its work may take.
+_HEARTBEAT_TIMEOUT = timedelta(seconds=4)
+
 # Retried until the database is back: none of these activities waits for anything else.
 DATABASE_OPTIONS: dict[str, Any] = {
-    "start_to_close_timeout": timedelta(seconds=30),
+    "start_to_close_timeout": timedelta(minutes=2),
+    "heartbeat_timeout": _HEARTBEAT_TIMEOUT,
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=0.2), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
     ),
@@ -26,7 +30,7 @@ DATABASE_OPTIONS: dict[str, Any] = {
 # WAIT_CANCELLATION_COMPLETED: a cancelled lookup flushes what is in flight before the job goes on.
 PROVIDER_OPTIONS: dict[str, Any] = {
     "start_to_close_timeout": timedelta(minutes=10),
-    "heartbeat_timeout": timedelta(seconds=4),
+    "heartbeat_timeout": _HEARTBEAT_TIMEOUT,
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=0.5), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)

@@ -8,6 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ from app.errors import Detail, InvalidRequest
 from app.providers.ports import SUBJECT_KEYS, Entity, JsonValue
 
 _DELIMITERS = (",", ";", "\t")
+_LONGEST_HEADER = 64 * 1024
 
 # Bytes that are not UTF-8 arrive as these surrogates; PostgreSQL stores neither them nor NUL.
 _UNREADABLE = re.compile("[\0\udc80-\udcff]")
@@ -160,14 +162,16 @@ class CsvIntake:
             message = f"This row cannot be read: {error}."
             raise _wrong(f"row {number}" if number else "header", message, line=reader.line_num) from None
         finally:
-            text.detach()
+            with suppress(ValueError):  # of rows that are not read to their end the file may be closed by now
+                text.detach()
 
 
 def _delimiter(file: BinaryIO) -> str:
     """The one that splits the header into most columns."""
     file.seek(0)
-    line = file.readline(65536).decode(errors="replace")
-    return max(_DELIMITERS, key=lambda each: len(next(csv.reader([line], delimiter=each), [])))
+    beginning = file.read(_LONGEST_HEADER).decode(errors="replace").removeprefix("\ufeff").lstrip("\r\n")
+    header = re.split(r"[\r\n]", beginning, maxsplit=1)[0]
+    return max(_DELIMITERS, key=lambda each: len(next(csv.reader([header], delimiter=each), [])))
 
 
 def _column_names(header: Sequence[str]) -> tuple[str, ...]:

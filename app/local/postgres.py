@@ -171,6 +171,15 @@ def ensure_database(superuser_url: str, *, owner_password: str) -> None:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), role))
 
 
+def revision(owner_url: str) -> str | None:
+    """What Alembic noted in the database; None before the first migration."""
+    with psycopg.connect(_libpq(owner_url)) as connection:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return row[0] if row else None
+
+
 def answers(any_url: str) -> bool:
     """Whether the server takes connections and answers a query."""
     try:
@@ -200,8 +209,10 @@ def _server_user(directory: Path) -> tuple[int, int]:
 
 def _make_private(directory: Path, identity: Identity) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
-    if identity.user is not None and identity.group is not None:
-        os.chown(directory, identity.user, identity.group)
+    if identity.user is not None and identity.group is not None and directory.stat().st_uid != identity.user:
+        # All of it: it may have been restored from a copy that root made.
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, identity.user, identity.group, follow_symlinks=False)
 
 
 def _can_run(identity: Identity, where: Path, directory: Path) -> bool:

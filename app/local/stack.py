@@ -1,6 +1,7 @@
 """The embedded stack: PostgreSQL, Temporal, the sandbox, the API and workers as supervised processes on loopback."""
 
 import asyncio
+import hashlib
 import json
 import os
 import secrets
@@ -20,6 +21,7 @@ from app.local.process import Command, end_all
 from app.local.state import DataDirectory, LocalState, Memory, open_data_directory
 from app.local.supervisor import Child, Supervisor
 
+_ROOT = Path(__file__).parents[2]
 _DEFAULT_PORTS = {"api": 8000, "temporal": 7233, "temporal_ui": 8233}
 _ROLES = ("api", "worker", "temporal", "postgres", "sandbox")
 # Who needs nobody else first; whom all need last.
@@ -66,6 +68,9 @@ class RunningStack:
         self._held.enter_context(self._directory.locked())
         try:
             await self._start()
+        except OSError as error:
+            await self.stop()
+            raise StackError(f"Cannot use {self._directory.path}: {error}") from error
         except BaseException:
             await self.stop()
             raise
@@ -115,11 +120,14 @@ class RunningStack:
 
     def _record(self) -> None:
         self._memory.processes = self._supervisor.records()
-        self._directory.remember(self._memory)
-        if self._state is not None:
-            pids = self._supervisor.pids()
-            self._state = replace(self._state, pids={role: pids.get(role, []) for role in _ROLES})
-            self._directory.publish(self._state)
+        try:
+            self._directory.remember(self._memory)
+            if self._state is not None:
+                pids = self._supervisor.pids()
+                self._state = replace(self._state, pids={role: pids.get(role, []) for role in _ROLES})
+                self._directory.publish(self._state)
+        except OSError as error:  # a full disk must not end the supervision too
+            self._say(f"Cannot note the processes in {self._directory.path}: {error.strerror}.")
 
     def _choose_passwords(self) -> None:
         for role in (postgres.SUPERUSER, postgres.OWNER, postgres.APP, postgres.PLATFORM):
@@ -155,16 +163,28 @@ class RunningStack:
 
     async def _prepare(self, addresses: Addresses) -> str:
         """Bring the database up to date; the id of the local workspace."""
-        # Its key can be read only when it is made: one that a crash swallowed is replaced.
-        lost = () if self._memory.api_key else ("--new-key",)
+        memory, before = self._memory, await self._preparation(addresses)
+        if memory.workspace_id and memory.api_key and memory.prepared == before:
+            return memory.workspace_id
+        # The key can be read only when it is made: one that a crash swallowed is replaced.
+        lost = () if memory.api_key else ("--new-key",)
         answer = await self._supervisor.run(
             "prepare", _python((*self._parts.prepare, *lost), environment.prepare(addresses))
         )
-        prepared = json.loads(answer)
-        self._memory.api_key = prepared["api_key"] or self._memory.api_key
-        self._directory.remember(self._memory)
-        workspace_id: str = prepared["workspace_id"]
+        seeded = json.loads(answer)
+        workspace_id: str = seeded["workspace_id"]
+        memory.workspace_id = workspace_id
+        memory.api_key = seeded["api_key"] or memory.api_key
+        memory.prepared = await self._preparation(addresses)
+        self._directory.remember(memory)
         return workspace_id
+
+    async def _preparation(self, addresses: Addresses) -> str:
+        """Differs when a preparation has something to do: other migrations, or a database at another revision."""
+        revision = await asyncio.to_thread(postgres.revision, addresses.owner_url)
+        files = sorted((_ROOT / "migrations" / "versions").glob("*.py"))
+        parts = [*self._parts.prepare, str(revision), *(file.name + file.read_text() for file in files)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     async def _start_postgres(self, cluster: postgres.Cluster) -> None:
         if not cluster.exists():
@@ -174,7 +194,7 @@ class RunningStack:
             "postgres",
             replace(cluster.command(self._memory.ports["postgres"]), environment=environment.plain()),
             lambda: asyncio.to_thread(postgres.answers, superuser_url),
-            prepare=cluster.release,
+            before=cluster.release,
         )
         await asyncio.to_thread(
             postgres.ensure_database, superuser_url, owner_password=self._memory.passwords[postgres.OWNER]
@@ -218,9 +238,9 @@ class RunningStack:
         ready: Callable[[], Awaitable[bool]],
         *,
         name: str | None = None,
-        prepare: Callable[[], None] | None = None,
+        before: Callable[[], None] | None = None,
     ) -> None:
-        await self._supervisor.start(Child(role, name or role, command, ready, stop_by=_STOP_BY[role], prepare=prepare))
+        await self._supervisor.start(Child(role, name or role, command, ready, stop_by=_STOP_BY[role], before=before))
 
 
 async def up(options: StackOptions, *, say: Callable[[str], None], parts: Parts = HOLDFAST) -> RunningStack:
@@ -256,5 +276,5 @@ def _is_glibc() -> bool:
 
 def _python(argv: tuple[str, ...], variables: Mapping[str, str]) -> Command:
     """One of our programs, found wherever the user is."""
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [variables.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(_ROOT), *filter(None, [variables.get("PYTHONPATH")])])
     return Command(argv, environment={**variables, "PYTHONPATH": path})

@@ -42,7 +42,10 @@ class Memory:
 
     passwords: dict[str, str] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
+    workspace_id: str | None = None
     api_key: str | None = None
+    # What brought the database up to date last, so that a warm start need not do it again.
+    prepared: str | None = None
     processes: list[ProcessRecord] = field(default_factory=list)
 
 
@@ -78,7 +81,9 @@ class DataDirectory:
             return Memory(
                 passwords=stored["passwords"],
                 ports=stored["ports"],
+                workspace_id=stored["workspace_id"],
                 api_key=stored["api_key"],
+                prepared=stored["prepared"],
                 processes=[ProcessRecord(**each) for each in stored["processes"]],
             )
         except FileNotFoundError:

@@ -26,9 +26,9 @@ _LOG_BYTES = 10_000_000
 class Child:
     """A program to keep running.
 
-    `role` groups children that are alike; the log is called after `name`; `ready` asks once whether
-    it serves; `prepare` runs in a thread before every start. `stop_by` is when it is killed, in seconds since the
-    shutdown began: later roles get what earlier ones did not need.
+    `role` groups children that are alike; the log is called after `name`; `ready` asks once whether it serves;
+    `before` runs in a thread before every start. `stop_by` is when it is killed, in seconds since the shutdown began:
+    later roles get what earlier ones did not need.
     """
 
     role: str
@@ -36,7 +36,7 @@ class Child:
     command: Command
     ready: Callable[[], Awaitable[bool]]
     stop_by: float
-    prepare: Callable[[], None] | None = None
+    before: Callable[[], None] | None = None
     ready_within: float = 60.0
 
 
@@ -90,6 +90,7 @@ class Supervisor:
             output, _ = await process.communicate()
         finally:
             kill_group(process.pid)
+            await process.wait()
         if process.returncode:
             raise StackError(f"{name} {_describe(process.returncode)}; {self._last_words(name)}")
         return output.decode()
@@ -142,10 +143,10 @@ class Supervisor:
         """One life of the process; how it ended."""
         process = await self._launch(child)
         in_time = await self._becomes_ready(child, process)
-        if in_time and ready.done():
-            self._say(f"{child.name} is ready again.")
-        elif in_time:
+        if in_time and not ready.done():
             ready.set_result(None)
+        elif in_time and not self._stopping.is_set():
+            self._say(f"{child.name} is ready again.")
         code = await process.wait()
         kill_group(process.pid)  # what it may have left behind
         del self._processes[child.name]
@@ -154,8 +155,8 @@ class Supervisor:
         return _describe(code)
 
     async def _launch(self, child: Child) -> asyncio.subprocess.Process:
-        if child.prepare is not None:
-            await asyncio.to_thread(child.prepare)
+        if child.before is not None:
+            await asyncio.to_thread(child.before)
         with self._open_log(child.name).open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *child.command.arguments(), stdout=log, stderr=log, **child.command.options()

@@ -5,7 +5,6 @@ Each is idempotent, so what was stored can be normalised again. Texts come out f
 surrogate, neither of which a jsonb column takes.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -24,14 +23,20 @@ _PRIVATE_SUFFIXES = (
 )  # fmt: skip
 # Cc and the surrogates; tab, line feed and carriage return become spaces first.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_TOP_LABEL = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]")
-_ASCII_HOST = re.compile(r"[a-z0-9._-]+")
+_DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
+_PLAIN_URL = re.compile(r"https?://([a-z0-9._-]+)(?:/[!-\"$-~]*)?")
 _MAILBOX = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NUMBER = re.compile(r"[+-]?\d{1,3}([,  ']\d{3})+|[+-]?\d{1,15}(\.\d+)?")
+_THOUSANDS = re.compile(r"[,  ']")
 _RANGE = re.compile(r"(\d[\d,]*)\s*(?:-|–|—|to)\s*(\d[\d,]*)")
 _OPEN_RANGE = re.compile(r"(\d[\d,]*)\s*\+|>\s*(\d[\d,]*)")
 _HANDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_BARE_HANDLE = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_END_OF_AUTHORITY = re.compile(r"[?#\\]")
+_END_OF_PATH = re.compile(r"[?#]")
+_SCHEME = re.compile(r"(?i)^(?:https?:)?//")
+_EXTENSION = re.compile(r"(?i)\s*(?:ext|x|;|,)")
+_NO_DIGITS = re.compile(r"[^0-9]+")
 _SLUG = re.compile(r"[^\s/?#\\\"<>]{1,200}")
 _LINKEDIN_KINDS = {"company": "company", "school": "school", "showcase": "showcase", "in": "in", "pub": "in"}
 _NANP = frozenset({"US", "CA"})
@@ -41,12 +46,15 @@ _LARGEST_NUMBER = 10**15
 
 def text(value: object, limit: int = TEXT_LIMIT) -> str | None:
     """Printable text with single spaces, at most `limit` characters; a number becomes its digits."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    if not isinstance(value, str):
-        return str(value) if abs(value) <= _LARGEST_NUMBER else None
-    cleaned = " ".join(_UNPRINTABLE.sub(" ", value).split())
-    return cleaned[:limit].rstrip() or None
+    if isinstance(value, str):
+        # Nearly every value is clean, and the test is ten times cheaper than the cleaning.
+        cleaned = value
+        if not value.isprintable() or "  " in value:
+            cleaned = " ".join(_UNPRINTABLE.sub(" ", value).split())
+        return cleaned.strip()[:limit].rstrip() or None
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_NUMBER:
+        return str(value)
+    return None
 
 
 def texts(value: object, limit: int = LIST_LIMIT) -> list[JsonValue] | None:
@@ -58,13 +66,13 @@ def texts(value: object, limit: int = LIST_LIMIT) -> list[JsonValue] | None:
 
 def integer(value: object) -> int | None:
     """A whole number from a number or from text such as ``1,200``; fractions are cut off."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
         match = _NUMBER.fullmatch(value.strip())
         if match is None:
             return None
-        value = float(re.sub(r"[,  ']", "", match.group()))
+        value = float(_THOUSANDS.sub("", match.group()))
     if isinstance(value, int | float) and abs(value) <= _LARGEST_NUMBER:  # NaN is not
         return int(value)
     return None
@@ -105,21 +113,18 @@ def domain(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     host = _host(value.strip().lower()).removesuffix(".")
-    if not host.isascii() or not _ASCII_HOST.fullmatch(host):
+    if not host.isascii():
         try:
             # IDNA 2008 with the mapping of UTS 46: what browsers do with what people type.
             host = idna.encode(host, uts46=True).decode("ascii").lower()
         except (idna.IDNAError, UnicodeError):
             return None
-    labels = host.split(".")
-    if labels[0] == "www" and len(labels) > 2:
-        del labels[0]
-        host = ".".join(labels)
-    if len(labels) < 2 or len(host) > 253 or not _TOP_LABEL.fullmatch(labels[-1]):
+    if host.startswith("www.") and host.count(".") > 1:
+        host = host[4:]
+    # The last label begins with a letter, which no address in any spelling does.
+    if len(host) > 253 or not _DOMAIN.fullmatch(host) or host.endswith(_PRIVATE_SUFFIXES):
         return None
-    if not all(_LABEL.fullmatch(label) for label in labels):
-        return None
-    return None if host.endswith(_PRIVATE_SUFFIXES) else host
+    return host
 
 
 def email(value: object) -> str | None:
@@ -129,8 +134,8 @@ def email(value: object) -> str | None:
     mailbox, at, host = value.strip().lower().rpartition("@")
     if not at or len(mailbox) > 64 or not _MAILBOX.fullmatch(mailbox):
         return None
-    # Not `domain`: in an address the host is the whole of it, www. and all.
-    if domain(host) is None or not _ASCII_HOST.fullmatch(host):
+    # Not the result of `domain`: in an address the host is the whole of it, www. and all.
+    if not _DOMAIN.fullmatch(host) or domain(host) is None:
         return None
     return f"{mailbox}@{host}"
 
@@ -140,6 +145,8 @@ def url(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     address = value.strip()
+    if (plain := _PLAIN_URL.fullmatch(address)) and len(address) <= TEXT_LIMIT:
+        return address if domain(plain[1]) else None
     if _UNPRINTABLE.search(address) or " " in address or len(address) > TEXT_LIMIT:
         return None
     if address.startswith("//"):
@@ -172,8 +179,8 @@ def phone(value: object, country: object = None) -> str | None:
         value = str(value)
     if not isinstance(value, str):
         return None
-    written = re.split(r"(?i)\s*(?:ext|x|;|,)", value.strip().replace("(0)", ""), maxsplit=1)[0]
-    digits = "".join(re.findall(r"[0-9]", written))
+    written = _EXTENSION.split(value.strip().replace("(0)", ""), maxsplit=1)[0]
+    digits = _NO_DIGITS.sub("", written)
     if written.startswith("+"):
         number = digits
     elif written.startswith("00"):
@@ -229,20 +236,14 @@ def known(values: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 
 def _host(address: str) -> str:
-    """The host in lower-case text that may be a URL, with credentials and port taken off; empty for an address."""
-    if "//" in address:
-        address = address.partition("//")[2]
-    authority = re.split(r"[/?#\\]", address, maxsplit=1)[0].rpartition("@")[2]
-    if authority.startswith("["):
-        return ""
+    """The host in lower-case text that may be a URL, with credentials and port taken off; empty where there is none."""
+    if "/" in address:
+        if "//" in address:
+            address = address.partition("//")[2]
+        address = address.partition("/")[0]
+    authority = _END_OF_AUTHORITY.split(address, maxsplit=1)[0].rpartition("@")[2]
     host, _, port = authority.partition(":")
-    if port and not port.isdecimal():
-        return ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return host.strip()
-    return ""
+    return host.strip() if not port or port.isdecimal() else ""
 
 
 def _profile_path(value: object, *hosts: str) -> str | None:
@@ -250,13 +251,15 @@ def _profile_path(value: object, *hosts: str) -> str | None:
     if not isinstance(value, str):
         return None
     written = value.strip()
+    if _BARE_HANDLE.fullmatch(written):
+        return written
     if not written or written.startswith("/") != written.startswith("//") or _UNPRINTABLE.search(written):
         return None
-    address = re.sub(r"(?i)^(?:https?:)?//", "", written)
+    address = _SCHEME.sub("", written)
     host, _, path = address.partition("/")
     host = host.lower()
     if any(host == each or host.endswith(f".{each}") for each in hosts):
-        return re.split(r"[?#]", path, maxsplit=1)[0].strip("/") or None
+        return _END_OF_PATH.split(path, maxsplit=1)[0].strip("/") or None
     if address != written or ("." in host and "/" in address):
         return None
-    return re.split(r"[?#]", written, maxsplit=1)[0].strip("/") or None
+    return _END_OF_PATH.split(written, maxsplit=1)[0].strip("/") or None

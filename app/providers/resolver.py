@@ -97,7 +97,7 @@ class Resolver:
 
     async def _is_well(self) -> bool:
         try:
-            await self._ask(dns.name.root, dns.rdatatype.NS, lifetime=_ROOT_SECONDS)
+            await self._ask(dns.name.root, dns.rdatatype.NS, lifetime=min(_ROOT_SECONDS, self._timeout_seconds))
         except dns.resolver.NoNameservers as failure:
             # (server, over TCP, port, error, response) of each attempt.
             responses = [each[4] for each in failure.kwargs["errors"]]

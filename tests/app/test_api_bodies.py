@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,10 +15,10 @@ from app.auth.permissions import Caller
 from app.deps import BODY_ERRORS, JSON_LIMIT_BYTES, UPLOAD_LIMIT_BYTES, body_stream, json_body, json_request
 from app.envelope import Envelope, envelope, errors
 from app.idempotency.headers import IdempotencyKey
-from app.local.ports import LOOPBACK, free_port
+from app.local.ports import LOOPBACK
 from app.main import create_app
-from tests.api import Tenant, client_of, new_tenant, settings_for
-from tests.servers import Database
+from tests.api import Tenant, client_of, new_tenant, serving, settings_for
+from tests.servers import Database, PostgresServer
 
 
 class Row(BaseModel):
@@ -62,6 +59,13 @@ async def start(
 async def upload(_: Writer, request: Request) -> Envelope[Accepted]:
     sizes = [len(chunk) async for chunk in body_stream(request, UPLOAD_LIMIT_BYTES)]
     return envelope(Accepted(size=sum(sizes)))
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """One for all tests here: each makes what it needs, and none minds the others'."""
+    with postgres_server.migrated_database() as database:
+        yield database
 
 
 @pytest.fixture
@@ -209,21 +213,6 @@ async def answer_unread(app: FastAPI, path: str, headers: dict[str, str], length
     async with app.router.lifespan_context(app):
         await app(scope, receive, send)
     return sent
-
-
-@asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[int]:
-    """`app` behind a real uvicorn; yields its port."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=port, log_config=None, http="httptools"))
-    listening = socket.create_server((LOOPBACK, port))
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        # What connects before the server has started waits in the backlog of the socket.
-        yield port
-    finally:
-        server.should_exit = True
-        await task
 
 
 async def test_an_upload_of_a_stranger_is_refused_over_a_socket_before_it_is_sent(app: FastAPI, tenant: Tenant):

@@ -1,6 +1,7 @@
 """Every answer that is an error is in the envelope, says what it may and not more."""
 
 import uuid
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -9,7 +10,14 @@ from fastapi import APIRouter
 from app.errors import Unavailable
 from app.main import create_app
 from tests.api import Tenant, client_of, new_tenant, running_api, settings_for
-from tests.servers import Database
+from tests.servers import Database, PostgresServer
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """One for all tests here: each makes what it needs, and none minds the others'."""
+    with postgres_server.migrated_database() as database:
+        yield database
 
 
 def assert_error(answer: httpx.Response, status: int, code: str) -> dict[str, object]:

@@ -2,9 +2,19 @@
 
 import socket
 import time
+from collections.abc import Iterator
+
+import pytest
 
 from tests.api import new_tenant, running_api
-from tests.servers import Database
+from tests.servers import Database, PostgresServer
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """One for all tests here: each makes what it needs, and none minds the others'."""
+    with postgres_server.migrated_database() as database:
+        yield database
 
 
 async def test_a_process_with_everything_is_ok(database: Database, temporal_server: str):

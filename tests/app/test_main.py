@@ -29,11 +29,6 @@ def test_wrong_settings_end_the_start_with_one_line_that_names_each_variable():
     assert "S3CRET" not in ended.stderr + ended.stdout
 
 
-def test_importing_the_application_starts_nothing():
-    code = "import app.main, threading, logging; assert threading.active_count() == 1; assert not logging.root.handlers"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
-
-
 def test_a_process_without_an_http_server_serves_its_metrics():
     server = serve(new_registry(), 0)
     try:

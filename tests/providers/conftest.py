@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app.providers.gate import GatedSource
 from app.providers.registry import open_sources
 from app.sandbox.server import Sandbox, SandboxOptions, serve
-from app.settings import DnsSettings, ProvidersSettings, ProviderSettings
+from app.settings import DnsSettings, ProviderSettings, ProvidersSettings
 
 API_KEY = "planted-secret-5d1c"
 

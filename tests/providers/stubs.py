@@ -24,7 +24,9 @@ class ScriptedAdapter:
     """An adapter whose calls do what the test says: `behave` gets the query and answers, raises or waits."""
 
     name = "scripted"
-    capabilities = Capabilities({"company": ("name",)}, {"company": (frozenset({"domain"}),)}, requires_credential=False)
+    capabilities = Capabilities(
+        {"company": ("name",)}, {"company": (frozenset({"domain"}),)}, requires_credential=False
+    )
     credit_cost = 1
     timeout_seconds = 5.0
 
@@ -116,5 +118,5 @@ async def _head(reader: asyncio.StreamReader) -> str:
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until something holds; the test's own time limit is the patience."""
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - there is no event for what the condition looks at
             await asyncio.sleep(0)

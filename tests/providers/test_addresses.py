@@ -1,15 +1,15 @@
 """Where a user's input must not lead, whatever the spelling and the detour."""
 
 import socket
-from collections.abc import Callable
 
 import aiohttp
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 
 from app.providers.addresses import AddressRefused, guarded_connector, guarded_socket, is_public
 from app.providers.http import new_session
-from tests.providers.stubs import Server, answer, serving
+from tests.providers.sockets import TurningResolver, leading_to
+from tests.providers.stubs import answer, serving
 
 PRIVATE = [
     "0.0.0.0",  # noqa: S104 - an address among others
@@ -55,7 +55,16 @@ PRIVATE = [
     "fec0::1",
     "ff02::1",
 ]
-PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.215.14", "172.15.0.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00::1"]
+PUBLIC = [
+    "8.8.8.8",
+    "1.1.1.1",
+    "93.184.215.14",
+    "172.15.0.1",
+    "172.32.0.1",
+    "100.128.0.1",
+    "2606:4700::1111",
+    "2a00::1",
+]
 
 
 @pytest.mark.parametrize("address", PRIVATE)
@@ -83,34 +92,6 @@ def test_other_ports_than_those_of_the_web_are_refused(port: int):
 def test_what_is_no_canonical_address_is_not_judged(written: str):
     with pytest.raises(ValueError, match="does not appear to be"):
         is_public(written)
-
-
-class TurningResolver(AbstractResolver):
-    """Says these addresses in turn, the last for ever, to whatever is asked: how a name is rebound."""
-
-    def __init__(self, *answers: list[str]) -> None:
-        self.answers = list(answers)
-        self.asked: list[str] = []
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        self.asked.append(host)
-        addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in addresses
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 async def refused_by(resolver: AbstractResolver, url: str) -> OSError:
@@ -150,28 +131,6 @@ async def test_a_name_with_only_special_addresses_is_refused_for_all_of_them():
     assert refused.errno == AddressRefused().errno
 
 
-class PlayedSocket(socket.socket):
-    """There is no network here: a socket that the guard gave leads to a server of the test."""
-
-    port = 0
-
-    def connect(self, _: object) -> None:
-        super().connect(("127.0.0.1", self.port))
-
-
-def leading_to(server: Server, made: list[object]) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
-    """A factory whose sockets passed the guard; `made` gets every address that was to be connected to."""
-
-    def factory(info: aiohttp.AddrInfoType) -> socket.socket:
-        made.append(info[4][0])
-        guarded_socket(info).close()
-        played = PlayedSocket(*info[:3])
-        played.port = server.port
-        return played
-
-    return factory
-
-
 async def test_a_name_is_resolved_and_checked_again_for_every_connection():
     """Rebinding: what was public at the first look is not at the second."""
     made: list[object] = []
@@ -189,9 +148,7 @@ async def test_a_name_is_resolved_and_checked_again_for_every_connection():
 async def test_a_redirect_to_a_literal_address_is_refused():
     made: list[object] = []
     async with serving(answer(302, b"", "text/html", "Location: http://169.254.169.254/latest/meta-data")) as server:
-        connector = guarded_connector(
-            TurningResolver(["8.8.8.8"]), limit=10, socket_factory=leading_to(server, made)
-        )
+        connector = guarded_connector(TurningResolver(["8.8.8.8"]), limit=10, socket_factory=leading_to(server, made))
         async with new_session(connector, {}) as session:
             with pytest.raises(aiohttp.ClientConnectorError) as raised:
                 await session.get("http://moved.com/")

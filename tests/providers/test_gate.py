@@ -173,9 +173,7 @@ async def test_a_call_past_its_time_is_cancelled_and_transient():
 async def test_calls_that_hang_open_the_circuit():
     gate = Gate(timeout_seconds=0.01)
     gate.waits_for(asyncio.Event())
-    ended = await asyncio.gather(
-        *(gate.source.look_up(company(f"{n}.com")) for n in range(5)), return_exceptions=True
-    )
+    ended = await asyncio.gather(*(gate.source.look_up(company(f"{n}.com")) for n in range(5)), return_exceptions=True)
     assert {type(each) for each in ended} == {Transient}
     assert gate.source.circuit().state == "open"
 

@@ -219,7 +219,8 @@ def test_an_employee_range_has_one_form(written: object, range_: str | None):
 
 
 @pytest.mark.parametrize(
-    ("written", "year"), [(1999, 1999), ("1999", 1999), ("1999-04-01", 1999), ("c. 1999", None), (19, None), (9999, None)]
+    ("written", "year"),
+    [(1999, 1999), ("1999", 1999), ("1999-04-01", 1999), ("c. 1999", None), (19, None), (9999, None)],
 )
 def test_a_year_is_read_from_a_date(written: object, year: int | None):
     assert normalise.year(written) == year

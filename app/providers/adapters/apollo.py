@@ -127,8 +127,8 @@ class Apollo:
         values = _person(self.name, record)
         if not values:
             return Missed()
-        is_verified = values.get("email_status") == "valid"
-        return Found(values, confidences={} if is_verified else {"email": UNVERIFIED_CONFIDENCE})
+        is_guess = "email" in values and values.get("email_status") != "valid"
+        return Found(values, confidences={"email": UNVERIFIED_CONFIDENCE} if is_guess else {})
 
     async def close(self) -> None:
         """Close every connection."""

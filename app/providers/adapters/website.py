@@ -6,6 +6,7 @@ provider: there is none. What is ours, and an outage, is the resolver and, where
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 import aiohttp
@@ -60,13 +61,15 @@ class Website:
         requires_credential=False,
     )
 
-    def __init__(self, settings: ProviderSettings, resolver: Resolver | None = None) -> None:
+    def __init__(
+        self, settings: ProviderSettings, *, make_connector: Callable[[], aiohttp.BaseConnector] | None = None
+    ) -> None:
         self.credit_cost = settings.credit_cost
         self.timeout_seconds = settings.timeout_seconds + _GRACE_SECONDS
         self._visit_seconds = settings.timeout_seconds
         self._base_url = settings.base_url.rstrip("/") if settings.base_url else None
         self._concurrency = settings.concurrency
-        self._resolver = resolver
+        self._make_connector = make_connector or self._connector
         self._session: aiohttp.ClientSession | None = None
 
     async def look_up(self, query: Query) -> Answer:
@@ -153,13 +156,14 @@ class Website:
         return _Unusable("the connection broke")
 
     def _open(self) -> aiohttp.ClientSession:
-        if self._base_url is not None:
-            connector = aiohttp.TCPConnector(limit=self._concurrency)
-        else:
-            resolver = self._resolver or Resolver(None, timeout_seconds=_NAME_SECONDS)
-            connector = guarded_connector(HostResolver(resolver), limit=self._concurrency)
-        self._session = new_session(connector, {hdrs.ACCEPT: "text/html,application/xhtml+xml"})
+        self._session = new_session(self._make_connector(), {hdrs.ACCEPT: "text/html,application/xhtml+xml"})
         return self._session
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._base_url is not None:
+            return aiohttp.TCPConnector(limit=self._concurrency)
+        resolver = HostResolver(Resolver(None, timeout_seconds=_NAME_SECONDS))
+        return guarded_connector(resolver, limit=self._concurrency)
 
 
 async def _html(response: aiohttp.ClientResponse) -> bytes | str:

@@ -1,6 +1,7 @@
 """API keys: what is stored of one, and which open the door."""
 
 import hashlib
+from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
@@ -12,7 +13,14 @@ from app.db import Sessions, create_engine
 from app.errors import Unauthenticated
 from app.settings import DatabaseSettings
 from tests.api import Tenant, new_tenant, owner_sessions
-from tests.servers import Database
+from tests.servers import Database, PostgresServer
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """One for all tests here: each makes what it needs, and none minds the others'."""
+    with postgres_server.migrated_database() as database:
+        yield database
 
 
 @pytest.fixture
@@ -37,8 +45,9 @@ async def test_a_key_names_its_caller(database: Database, sessions: Sessions):
 
 async def test_only_the_hash_of_a_secret_is_stored(database: Database):
     tenant = await new_tenant(database)
+    query = "SELECT *, k::text AS whole FROM api_keys AS k WHERE id = :id"
     async with owner_sessions(database) as owner, owner.unscoped() as session:
-        row = (await session.execute(text("SELECT *, k::text AS whole FROM api_keys AS k"))).one()
+        row = (await session.execute(text(query), {"id": tenant.api_key_id})).one()
     assert row.secret_hash == hashlib.sha256(tenant.api_key.encode()).digest()
     assert tenant.api_key.removeprefix("hf_live_") not in row.whole
     assert tenant.api_key.startswith(row.prefix)

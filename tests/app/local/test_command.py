@@ -12,8 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import typer
 from temporalio.client import WorkflowExecutionStatus
+from typer.testing import CliRunner
 
+from app.local.command import up
 from app.local.process import Command, Identity
 from app.local.state import LocalState, running
 from app.settings import TemporalSettings
@@ -113,6 +116,33 @@ async def test_after_a_kill_nothing_is_lost_and_nothing_lives_twice(used: Path, 
         description = await client.get_workflow_handle("before-the-kill").describe()
         assert description.status == WorkflowExecutionStatus.RUNNING
         assert state.api_key == "the-key"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests are this one then")
+def test_it_runs_as_somebody_who_is_not_root(tmp_path: Path):
+    nobody = pwd.getpwnam("nobody")
+    os.chown(tmp_path, nobody.pw_uid, nobody.pw_gid)
+    # The capability opens the directories of the tests, which are root's; the stack itself needs none.
+    somebody = Identity(nobody.pw_uid, nobody.pw_gid, "dac_read_search")
+    command = Command(_command(tmp_path / "data"), environment=_ENVIRONMENT, identity=somebody)
+    with command.start(output=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert any(b"curl -sS" in line for line in process.stdout)
+        state = running(tmp_path / "data")
+        process.terminate()
+        assert process.wait(timeout=15) == 0
+    assert state is not None
+    assert (tmp_path / "data/postgres").stat().st_uid == nobody.pw_uid
+
+
+def test_the_command_itself_ends_with_one_line_and_exit_code_1(tmp_path: Path):
+    (tmp_path / "file").touch()
+    application = typer.Typer()
+    application.command()(up)
+    result = CliRunner().invoke(application, ["--data-dir", str(tmp_path / "file/data")])
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"holdfast up: Cannot use {tmp_path}/file/data as data directory: Not a directory.")
 
 
 def test_a_directory_without_permission_is_refused_in_one_line(tmp_path: Path):

@@ -91,6 +91,13 @@ async def test_a_port_that_is_taken_is_avoided_and_refused_where_it_was_asked_fo
             assert get(stack.state.api_url)
 
 
+async def test_a_copy_of_the_data_that_root_made_is_given_to_the_servers_user(used: Path):
+    for path in (used / "postgres", *(used / "postgres").rglob("*")):
+        os.chown(path, os.geteuid(), os.getegid())
+    async with stack_in(used) as stack:
+        assert marks(stack.state) == ["kept"]
+
+
 async def test_a_stale_pid_file_stops_no_start_even_where_the_pid_is_alive(used: Path):
     with _sleeping() as bystander:
         (used / "postgres/postmaster.pid").write_text(f"{bystander.pid}\n{used / 'postgres'}\n")
