@@ -41,6 +41,8 @@ def build_workers(resources: WorkerResources) -> list[Worker]:
                 task_queue=prefix + queue,
                 activities=bound,
                 max_concurrent_activities=100,
+                # What a stopped process has polled for is lost to it for a heartbeat timeout each: poll for little.
+                max_concurrent_activity_task_polls=2,
                 # A beat carries nothing: it goes out often, because a cancellation comes back with it.
                 max_heartbeat_throttle_interval=timedelta(seconds=1),
                 default_heartbeat_throttle_interval=timedelta(seconds=1),

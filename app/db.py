@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.errors import Unavailable
@@ -52,6 +53,8 @@ def create_engine(url: SecretStr, settings: DatabaseSettings, *, application: st
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=30,
+        # Values are tenants' data: an error's text must not carry them into a log.
+        hide_parameters=True,
         connect_args={
             "application_name": f"holdfast {application}",
             "connect_timeout": 5,
@@ -85,7 +88,7 @@ class Sessions:
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except OperationalError as error:
+        except (OperationalError, PoolTimeout) as error:
             raise Unavailable("The database is not available; try again.", retry_after=1) from error
         except DBAPIError as error:
             if error.connection_invalidated:

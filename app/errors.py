@@ -21,7 +21,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One place in the input that is wrong: `field` is a path such as ``records[3].domain`` or ``row 7, column domain``."""
+    """One place in the input that is wrong: `field` is a path, ``records[3].domain`` or ``row 7, column domain``."""
 
     field: str
     message: str

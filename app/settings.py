@@ -79,6 +79,11 @@ class ProviderSettings(_Section):
     breaker: BreakerSettings = BreakerSettings()
 
 
+# A class each, because a section that the environment gives in part takes the rest from its class.
+class WebsiteSettings(ProviderSettings):
+    """`base_url`: the pages of all hosts come from there, as ``{base_url}/{scheme}/{host}{path}`` (the sandbox)."""
+
+
 class DnsSettings(ProviderSettings):
     """`resolver` is ``host:port`` of the resolver to ask; the system's own where it is left out."""
 
@@ -86,11 +91,21 @@ class DnsSettings(ProviderSettings):
     timeout_seconds: Positive = 5
 
 
+class HunterSettings(ProviderSettings):
+    base_url: str | None = "https://api.hunter.io/v2"
+    credit_cost: Annotated[int, Field(ge=0)] = 2
+
+
+class ApolloSettings(ProviderSettings):
+    base_url: str | None = "https://api.apollo.io/api/v1"
+    credit_cost: Annotated[int, Field(ge=0)] = 3
+
+
 class ProvidersSettings(_Section):
-    website: ProviderSettings = ProviderSettings(credit_cost=1)
-    dns: DnsSettings = DnsSettings(credit_cost=1)
-    hunter: ProviderSettings = ProviderSettings(base_url="https://api.hunter.io/v2", credit_cost=2)
-    apollo: ProviderSettings = ProviderSettings(base_url="https://api.apollo.io/api/v1", credit_cost=3)
+    website: WebsiteSettings = WebsiteSettings()
+    dns: DnsSettings = DnsSettings()
+    hunter: HunterSettings = HunterSettings()
+    apollo: ApolloSettings = ApolloSettings()
 
 
 class EnrichmentSettings(_Section):

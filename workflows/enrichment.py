@@ -4,7 +4,7 @@ import asyncio
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows import options
 from workflows.contracts.enrichment import (
@@ -85,7 +85,7 @@ class EnrichRecords:
                 lane.cancel()
             await workflow.wait_condition(lambda: all(lane.done() for lane in lanes))
         for lane in lanes:
-            if not lane.cancelled() and (error := lane.exception()) and not is_cancelled_exception(error):
+            if not lane.cancelled() and (error := lane.exception()) and not _was_stopped(error):
                 raise error
 
     async def _lane(self, plan: JobPlan, job: JobRef) -> None:
@@ -121,3 +121,11 @@ class EnrichRecords:
         )
         workflow.upsert_search_attributes([OUTCOME.value_set(settled.status)])
         return settled
+
+
+def _was_stopped(error: BaseException) -> bool:
+    """Whether a lookup ended because we cancelled it. What it would have been retried for is final by then: the server
+    retries nothing whose cancellation was requested."""
+    if not isinstance(error, ActivityError):
+        return is_cancelled_exception(error)
+    return not (isinstance(error.cause, ApplicationError) and error.cause.non_retryable)

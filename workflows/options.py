@@ -22,7 +22,7 @@ DATABASE_OPTIONS: dict[str, Any] = {
     "start_to_close_timeout": timedelta(minutes=2),
     "heartbeat_timeout": _HEARTBEAT_TIMEOUT,
     "retry_policy": RetryPolicy(
-        initial_interval=timedelta(seconds=0.2), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
+        initial_interval=timedelta(seconds=0.2), backoff_coefficient=1.5, maximum_interval=timedelta(seconds=5)
     ),
 }
 
@@ -32,8 +32,9 @@ PROVIDER_OPTIONS: dict[str, Any] = {
     "start_to_close_timeout": timedelta(minutes=10),
     "heartbeat_timeout": _HEARTBEAT_TIMEOUT,
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    # Waits for a provider carry their own delay; this one is for workers that died, and so is short.
     "retry_policy": RetryPolicy(
-        initial_interval=timedelta(seconds=0.5), backoff_coefficient=2, maximum_interval=timedelta(seconds=30)
+        initial_interval=timedelta(seconds=0.5), backoff_coefficient=1.5, maximum_interval=timedelta(seconds=5)
     ),
 }
 

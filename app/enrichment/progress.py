@@ -12,8 +12,8 @@ from app.enrichment.repository import Job
 from app.enrichment.service import get_job
 from app.errors import Unavailable
 
-_EVERY_SECONDS = 1.0
-_KEEP_ALIVE_SECONDS = 15.0
+EVERY_SECONDS = 1.0
+KEEP_ALIVE_SECONDS = 15.0
 _KEEP_ALIVE = b": keep-alive\n\n"
 
 
@@ -31,7 +31,7 @@ class Watch:
     async def job(self) -> Job:
         """The job as it was less than a second ago. Raises NotFound, Unavailable."""
         async with self._lock:
-            if self._job is None or time.monotonic() - self._read_at >= _EVERY_SECONDS * 0.9:
+            if self._job is None or time.monotonic() - self._read_at >= EVERY_SECONDS * 0.9:
                 self._read_at = time.monotonic()
                 self._job = await get_job(self._sessions, self._workspace_id, self._job_id)
             return self._job
@@ -53,11 +53,18 @@ class Watches:
         return watch
 
 
-async def events(watch: Watch, render: Callable[[Job], bytes], last_event_id: str | None) -> AsyncIterator[bytes]:
+async def events(
+    watch: Watch,
+    render: Callable[[Job], bytes],
+    last_event_id: str | None,
+    *,
+    every_seconds: float = EVERY_SECONDS,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+) -> AsyncIterator[bytes]:
     """The events of a job that exists, `render` making their data; the last is ``done``.
 
     An event's id says what state it tells: a client that comes back with `last_event_id` hears of the next change.
-    While the database is away there are no events.
+    After a silence a comment keeps the connection alive; while the database is away there is nothing else.
     """
     told, said_at = last_event_id, time.monotonic()
     while True:
@@ -66,18 +73,17 @@ async def events(watch: Watch, render: Callable[[Job], bytes], last_event_id: st
         except Unavailable:
             job = None
         if job is not None:
-            data = render(job)
             event_id = _event_id(job)
             if job.finished_at is not None:
-                yield _event("done", event_id, data)
+                yield _event("done", event_id, render(job))
                 return
             if event_id != told:
-                yield _event("progress", event_id, data)
+                yield _event("progress", event_id, render(job))
                 told, said_at = event_id, time.monotonic()
-        if time.monotonic() - said_at >= _KEEP_ALIVE_SECONDS:
+        if time.monotonic() - said_at >= keep_alive_seconds:
             yield _KEEP_ALIVE
             said_at = time.monotonic()
-        await asyncio.sleep(_EVERY_SECONDS)
+        await asyncio.sleep(every_seconds)
 
 
 def is_told(job: Job, last_event_id: str | None) -> bool:

@@ -35,7 +35,7 @@ from app.enrichment.repository import Job, JobFilter, JobStatus, RecordStatus
 from app.enrichment.schemas import JobCursor, JobIn, JobOut, RecordCursor, RecordOut, UploadOptionsIn
 from app.enrichment.submit import Door, Once, Submitted
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
-from app.errors import Detail, InvalidRequest
+from app.errors import InvalidRequest
 from app.idempotency import headers as idempotency
 from app.idempotency.answers import Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
@@ -309,11 +309,8 @@ def _upload_options(text: bytes) -> UploadOptionsIn:
     try:
         return UploadOptionsIn.model_validate_json(text)
     except ValidationError as error:
-        details = [
-            Detail(f"options.{each.field}" if each.field else "options", each.message)
-            for each in details_of(error.errors(include_input=False))
-        ]
-        raise InvalidRequest("The options of the upload are not valid.", details=details) from None
+        mistakes = [{**each, "loc": ("options", *each["loc"])} for each in error.errors(include_input=False)]
+        raise InvalidRequest("The options of the upload are not valid.", details=details_of(mistakes)) from None
 
 
 async def _once(caller: Caller, route: str, key: str | None, body: BaseModel, *contents: bytes) -> Once | None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import quote
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidatorFunctionWrapHandler, WrapValidator
 from typing_extensions import TypedDict
 
 from app.enrichment import service
@@ -44,6 +44,12 @@ class RecordIn(TypedDict, total=False):
     first_name: str | None
     last_name: str | None
     company_name: str | None
+
+
+def _as_it_came(record: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    # Validation would put the members of RecordIn first; the export keeps the caller's order.
+    check(record)
+    return record
 
 
 class OptionsIn(BaseModel):
@@ -115,7 +121,7 @@ class JobIn(OptionsIn):
         }
     )
 
-    records: list[RecordIn] = Field(min_length=1)
+    records: list[Annotated[RecordIn, WrapValidator(_as_it_came)]] = Field(min_length=1)
 
     def rows(self) -> Sequence[Mapping[str, JsonValue]]:
         """The records as they came: a TypedDict is a plain dict, with the members of other names too."""

@@ -162,7 +162,7 @@ async def _refuse_without_credits(
     """A cheap look before the rows are read; what they cost exactly is known, and held, at the end."""
     most = _limited(intake.total * choice.cost(SUBJECT_KEYS[choice.entity]), options)
     available = (await credits.balance(session, door.workspace_id)).available
-    if most > 0 >= available:
+    if available < 0 or (available == 0 and most > 0):
         raise InsufficientCredits(most, available)
 
 

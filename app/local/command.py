@@ -1,6 +1,7 @@
 """``holdfast up``: the embedded stack in the foreground."""
 
 import asyncio
+import contextlib
 import json
 import shlex
 import signal
@@ -92,4 +93,5 @@ def _curl(state: LocalState) -> str:
 
 
 def _say(line: str) -> None:
-    typer.echo(line)
+    with contextlib.suppress(BrokenPipeError):  # nobody listens any more; the stack goes on
+        typer.echo(line)

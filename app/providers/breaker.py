@@ -65,7 +65,7 @@ class Breaker:
             name=provider,
             throw_new_error_on_trip=False,
         )
-        self._half_opens_at = 0.0
+        self._half_opens_at = self._opens_until = 0.0  # the same moment, by either clock
         self._probe: Admission | None = None
 
     @property
@@ -78,8 +78,7 @@ class Breaker:
     def view(self) -> CircuitView:
         """The circuit as people see it."""
         state = self.state
-        left = self._half_opens_at - self._clock()
-        return CircuitView(self.provider, state, self._wall_clock() + left if state == "open" else None)
+        return CircuitView(self.provider, state, self._opens_until if state == "open" else None)
 
     def check(self) -> None:
         """Raise CircuitOpen where `admit` would, and change nothing: for refusing before waiting in a queue."""
@@ -112,13 +111,13 @@ class Breaker:
         over, or that was half open, admits a probe.
         """
         self._probe = None
-        self._window.clear()
+        self._forget()
         if state == "closed":
             self._machine.close()
             return
         left = (opens_until or 0.0) - self._wall_clock() if state == "open" else 0.0
         self._machine.open()
-        self._half_opens_at = self._clock() + min(max(left, 0.0), self._settings.reset_seconds)
+        self._stay_open(min(max(left, 0.0), self._settings.reset_seconds))
 
     def settle(self, admission: "Admission", error: BaseException | None) -> None:
         """Take the verdict of an admitted call: None for an answer. `Admission` calls it, exactly once."""
@@ -146,9 +145,17 @@ class Breaker:
 
     def _changed(self) -> None:
         if self._machine.current_state == STATE_OPEN:
-            self._half_opens_at = self._clock() + self._settings.reset_seconds
-        self._window.clear()
+            self._stay_open(self._settings.reset_seconds)
+        self._forget()
         self._on_transition(self.view())
+
+    def _forget(self) -> None:
+        self._window.clear()
+        self._in_a_row.reset_counter()
+
+    def _stay_open(self, seconds: float) -> None:
+        self._half_opens_at = self._clock() + seconds
+        self._opens_until = self._wall_clock() + seconds
 
 
 class Admission:
@@ -174,7 +181,7 @@ class Admission:
 class _FailuresInARow(CircuitMemoryStorage):
     """pybreaker's memory, whose count of failures holds only once enough different keys vouch for it.
 
-    `keys` stays small: once it has `min_keys` members `fail_max` failures in a row open the circuit, which clears it.
+    `keys` stays small: once it has `min_keys` members, `fail_max` failures in a row open the circuit and clear it.
     """
 
     def __init__(self, min_keys: int) -> None:

@@ -66,6 +66,11 @@ class Transient(Refusal):
     is_outage = True
 
 
+class NotReady(Transient):
+    code = "provider_not_ready"
+    is_outage = False
+
+
 class Outage(Refusal):
     code = "provider_outage"
     is_outage = True

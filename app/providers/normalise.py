@@ -40,7 +40,7 @@ _NO_DIGITS = re.compile(r"[^0-9]+")
 _SLUG = re.compile(r"[^\s/?#\\\"<>]{1,200}")
 _LINKEDIN_KINDS = {"company": "company", "school": "school", "showcase": "showcase", "in": "in", "pub": "in"}
 _NANP = frozenset({"US", "CA"})
-_PLAUSIBLE_YEARS = range(1000, 2101)
+_EARLIEST_YEAR, _LATEST_YEAR = 1000, 2100
 _LARGEST_NUMBER = 10**15
 
 
@@ -89,7 +89,7 @@ def year(value: object) -> int | None:
     if isinstance(value, str):
         value = value.strip()[:4]
     number = integer(value)
-    return number if number in _PLAUSIBLE_YEARS else None
+    return number if number is not None and _EARLIEST_YEAR <= number <= _LATEST_YEAR else None
 
 
 def employee_range(value: object) -> str | None:

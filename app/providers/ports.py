@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 Entity = Literal["company", "person"]
-JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
 COMPANY_FIELDS: tuple[str, ...] = (
     "name", "legal_name", "website", "description", "industry", "sector", "founded_year", "employee_count",

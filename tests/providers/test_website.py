@@ -1,6 +1,8 @@
 """A visit to a company's home page: whatever is wrong with the host is a result; what is ours is an outage."""
 
+import errno
 import gzip
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -233,6 +235,19 @@ class TestWithoutABaseUrl:
     async def test_a_resolver_that_is_away_is_an_outage(self):
         with pytest.raises(Outage, match="resolver"):
             await self.look_up_with(lambda *_: None)
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL])
+    async def test_a_machine_without_sockets_says_nothing_about_the_host(self, number: int):
+        def out_of_sockets(_: aiohttp.AddrInfoType) -> socket.socket:
+            raise OSError(number, "out of sockets")
+
+        def connector() -> aiohttp.BaseConnector:
+            return guarded_connector(TurningResolver(["8.8.8.8"]), limit=10, socket_factory=out_of_sockets)
+
+        website = Website(ProviderSettings(), make_connector=connector)
+        with pytest.raises(Outage, match="this machine"):
+            await website.look_up(ACME)
+        await website.close()
 
     async def test_a_domain_that_is_an_address_is_asked_of_nobody(self):
         resolver = TurningResolver(["8.8.8.8"])

@@ -58,7 +58,7 @@ async def test_a_long_job_continues_as_new(database: Database, temporal_server: 
 async def test_no_call_begins_two_seconds_after_a_pause(database: Database, temporal_server: str) -> None:
     source = FakeSource(latency=0.2)
     async with open_stack(database, temporal_server, [source]) as stack, stack.worker():
-        job_id = await start(stack, source, chunk=20)
+        job_id = await start(stack, source, chunk=20, window=1)
         await stack.until(job_id, lambda job: job["matched"] > 0)
 
         paused_at = time.monotonic()
@@ -74,12 +74,32 @@ async def test_no_call_begins_two_seconds_after_a_pause(database: Database, temp
         assert source.calls.total() == 100
 
 
+async def test_a_lookup_that_notices_the_pause_before_its_cancellation_does_not_fail_the_job(
+    database: Database, temporal_server: str
+) -> None:
+    source = FakeSource(latency=0.05)
+    settings = EnrichmentSettings(calls_per_lookup=5, flush_answers=1, flush_seconds=0.05)
+    async with open_stack(database, temporal_server, [source], enrichment=settings) as stack, stack.worker():
+        job_id = await start(stack, source, chunk=50, window=1)
+        for _ in range(3):
+            matched = (await stack.job(job_id))["matched"]
+            await stack.until(job_id, lambda job, seen=matched: job["matched"] > seen)
+            await stack.wake(job_id, "paused")
+            await stack.until(job_id, lambda job: job["status"] == "paused")
+            await stack.wake(job_id, "running")
+
+        job = await stack.until_finished(job_id)
+
+        assert (job["status"], job["matched"]) == ("completed", 100)
+        assert source.calls.total() == 100
+
+
 async def test_a_cancelled_job_flushes_what_is_in_flight_and_releases_the_rest(
     database: Database, temporal_server: str
 ) -> None:
     source = FakeSource(latency=0.2)
     async with open_stack(database, temporal_server, [source]) as stack, stack.worker():
-        job_id = await start(stack, source, chunk=20)
+        job_id = await start(stack, source, chunk=20, window=1)
         await stack.until(job_id, lambda job: job["matched"] > 0)
 
         await stack.wake(job_id, "cancelled")
@@ -159,7 +179,7 @@ async def test_a_workflow_cancelled_in_the_temporal_ui_settles_as_cancelled(
 ) -> None:
     source = FakeSource(latency=0.2)
     async with open_stack(database, temporal_server, [source]) as stack, stack.worker():
-        job_id = await start(stack, source, chunk=20)
+        job_id = await start(stack, source, chunk=20, window=1)
         await stack.until(job_id, lambda job: job["matched"] > 0)
 
         await stack.workflow(job_id).cancel()

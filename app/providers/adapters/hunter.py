@@ -12,6 +12,7 @@ from app.providers.errors import (
     CredentialRejected,
     InvalidQuery,
     Malformed,
+    NotReady,
     PaymentRequired,
     ProviderError,
     RateLimited,
@@ -30,12 +31,6 @@ FUZZY_CONFIDENCE = 0.5
 UNSCORED_CONFIDENCE = 0.5
 
 _FINDER_FIELDS = ("email_status",)
-
-
-class NotReady(Transient):
-    """The vendor lives but has no answer for this subject yet: worth another try, no evidence for the circuit."""
-
-    is_outage = False
 
 
 class Hunter:

@@ -49,8 +49,8 @@ FIELDS = (
 
 # schema.org's types of an organisation, and its subtypes by how their names end.
 _ORGANIZATION = re.compile(
-    r"(?i)(?:https?://schema\.org/)?\w*(organization|corporation|business|store|ngo|airline|agency|dealer|school|university"
-    r"|consortium|cooperative|service|hospital|hotel|restaurant|attorney|dentist|physician|librarysystem|newsmediaorganization)"
+    r"(?i)(?:https?://schema\.org/)?\w*(organization|corporation|business|store|ngo|airline|agency|dealer|school"
+    r"|university|consortium|cooperative|service|hospital|hotel|restaurant|attorney|dentist|physician)"
 )
 _TITLE_SEPARATOR = re.compile(r"\s+[|–—·•»]\s+|\s+-\s+|:\s+")
 # A page with more of them is a directory, or means to be slow.

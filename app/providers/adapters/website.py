@@ -5,6 +5,7 @@ provider: there is none. What is ours, and an outage, is the resolver and, where
 """
 
 import asyncio
+import errno
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -30,6 +31,8 @@ _PAGE_TYPES = frozenset({"", "text/html", "application/xhtml+xml"})
 # The encodings of the web. Others that Python knows are no encodings of text, or slow enough to be an attack.
 _CHARSETS = re.compile(r"(?i)utf-?16(le|be)?|iso-8859-\d+|windows-\d+|koi8-[ru]|gbk|gb\d+|big5|euc-\w+|shift_jis")
 _NAME_SECONDS = 5.0
+# This machine has run out of something: it says nothing about the host.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 # The adapter ends a visit itself, as a result; the gate's limit is for what should not happen.
 _GRACE_SECONDS = 5.0
 
@@ -76,7 +79,7 @@ class Website:
         """Visit the home page and read it.
 
         Found, Missed for a page that says nothing, Unreachable for all that is wrong with the host. Raises Outage where
-        the resolver or the base URL is away.
+        the resolver or the base URL is away, or this machine out of sockets.
         """
         domain = query.subject["domain"]
         try:
@@ -140,7 +143,9 @@ class Website:
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
         if isinstance(cause, ResolverAway):
             raise Outage(self.name, str(cause)) from None
-        if self._base_url is not None and cause is not None:
+        if cause is not None and cause.errno in _OURS:
+            raise Outage(self.name, "this machine has no sockets left") from None
+        if cause is not None and self._base_url is not None:
             raise Outage(self.name, "no connection to the base URL can be made") from None
         match error:
             case _ if isinstance(cause, NameFailure):

@@ -75,7 +75,12 @@ async def test_json_and_csv_store_the_same(shared_database: Database):
 
 
 async def test_text_of_all_kinds_goes_through_copy_as_it_is(shared_database: Database):
-    odd = {"domain": "acme.com", "a\tb": 'tab\there "quoted" back\\slash \\N \\. line\nbreak\r', "é": "日本 \u2028 😀"}
+    odd = {
+        "0": None,
+        "domain": "acme.com",
+        "a\tb": 'tab\there "quoted" back\\slash \\N \\. line\nbreak\r',
+        "é": "日本 \u2028 😀",
+    }
     nested = {"name": "Foo", "list": [1, 2.5, None, {"x": True}], "big": 2**63, "small": -(2**63)}
     async with jobs_api(shared_database) as api:
         job = await api.started({"entity": "company", "records": [odd, nested]})
@@ -230,9 +235,12 @@ async def test_the_same_request_with_the_same_key_starts_one_job(shared_database
 async def test_another_request_with_the_same_key_is_refused(shared_database: Database):
     async with jobs_api(shared_database) as api:
         await api.start(ONE, key="k")
-        other = await api.start(ONE | {"min_confidence": 0.6}, key="k")
-    assert other.status_code == 409
-    assert other.json()["error"]["code"] == "idempotency_key_reused"
+        others = [
+            await api.start(ONE | {"min_confidence": 0.6}, key="k"),
+            await api.start(ONE | {"records": [{"domain": "acme.com", "note": "x"}]}, key="k"),
+        ]
+    assert [other.status_code for other in others] == [409, 409]
+    assert {other.json()["error"]["code"] for other in others} == {"idempotency_key_reused"}
 
 
 async def test_the_same_upload_is_known_by_its_content_whatever_its_boundary(shared_database: Database):

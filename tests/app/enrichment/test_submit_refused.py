@@ -1,4 +1,4 @@
-"""Requests that are wrong as a whole: refused with the place of each mistake, and nothing is stored, held or started."""
+"""Requests that are wrong as a whole: refused with the place of each mistake; nothing is stored, held or started."""
 
 import json
 from collections.abc import Mapping

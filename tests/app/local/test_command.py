@@ -51,6 +51,10 @@ class Foreground:
                 return "".join(lines)
         raise AssertionError(f"{word!r} was never said: {lines}")
 
+    def stop_listening(self) -> None:
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
 
 @contextmanager
 def _foreground(data_dir: Path) -> Iterator[Foreground]:
@@ -85,6 +89,17 @@ async def test_it_prints_a_curl_line_that_works_and_ends_when_asked_even_twice(u
         stack.process.send_signal(signal.SIGINT)
         assert stack.process.wait(timeout=15) == 0
         assert not any(_lives(child) for child in children)
+
+
+async def test_it_goes_on_when_nobody_reads_what_it_says(used: Path):
+    with _foreground(used) as stack:
+        before = stack.ready()
+        stack.stop_listening()
+        os.kill(before.pids["api"][0], signal.SIGKILL)
+        while (after := running(used)) is None or not after.pids["api"] or after.pids["api"] == before.pids["api"]:
+            assert stack.process.poll() is None
+        stack.process.terminate()
+        assert stack.process.wait(timeout=15) == 0
 
 
 async def test_ending_it_while_it_starts_leaves_nothing_behind(tmp_path: Path):

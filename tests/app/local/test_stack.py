@@ -14,8 +14,6 @@ import psutil
 import pytest
 
 from app.local.errors import StackError
-from app.local.ports import free_port
-from app.local.postgres import open_cluster
 from app.local.process import ProcessRecord
 from app.local.stack import StackOptions, up
 from app.local.state import running
@@ -36,24 +34,33 @@ def data_dir(request: pytest.FixtureRequest) -> Iterator[Path]:
         yield Path(directory) / "data"
 
 
-async def test_a_first_start_serves_and_a_second_goes_on_where_it_was(data_dir: Path):
+async def test_a_first_start_serves(data_dir: Path):
     async with stack_in(data_dir) as stack:
-        first = stack.state
-        mark(first, "first")
-        assert running(data_dir) == first
-    assert running(data_dir) is None
-    async with stack_in(data_dir) as stack:
+        assert running(data_dir) == stack.state
+        assert get(stack.state.api_url)
+        mark(stack.state, "first")
         assert marks(stack.state) == ["first"]
-        assert stack.state.api_key == first.api_key == "the-key"
-        assert (stack.state.api_url, stack.state.database_url) == (first.api_url, first.database_url)
+    assert running(data_dir) is None
 
 
-async def test_without_the_sandbox_the_providers_are_the_real_ones(used: Path):
+async def test_a_second_start_goes_on_where_the_first_was(used: Path):
+    before = json.loads((used / "state.json").read_text())
+    async with stack_in(used) as stack:
+        assert marks(stack.state) == ["kept"]
+        assert stack.state.api_key == before["api_key"] == "the-key"
+        after = json.loads((used / "state.json").read_text())
+        assert (after["ports"], after["passwords"]) == (before["ports"], before["passwords"])
+
+
+async def test_the_stop_goes_from_the_api_to_the_database(used: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOLDFAST_TEST_ENDS", str(used / "ends"))
     async with stack_in(used, options=StackOptions(sandbox=False)) as stack:
-        api = json.loads(get(f"{stack.state.api_url}/environment"))
-        assert stack.state.sandbox_url is None
-        assert stack.state.pids["sandbox"] == []
-        assert not any(name.startswith("HOLDFAST_PROVIDERS") for name in api)
+        assert (stack.state.sandbox_url, stack.state.pids["sandbox"]) == (None, [])
+        assert b"HOLDFAST_PROVIDERS" not in get(f"{stack.state.api_url}/environment")
+        processes = [pid for pids in stack.state.pids.values() for pid in pids]
+    assert (used / "ends").read_text().splitlines() == ["api with temporal", "worker with temporal"]
+    assert "database system is shut down" in (used / "logs/postgres.log").read_text()
+    assert not any(psutil.pid_exists(pid) for pid in processes)
 
 
 async def test_servers_that_are_killed_come_back_where_they_were(used: Path):
@@ -71,16 +78,6 @@ async def test_servers_that_are_killed_come_back_where_they_were(used: Path):
     assert "postgres was ended by signal 9 (Killed); starting it again in 0.2 s." in said
 
 
-async def test_the_stop_goes_from_the_api_to_the_database(used: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HOLDFAST_TEST_ENDS", str(used / "ends"))
-    async with stack_in(used) as stack:
-        processes = [pid for pids in stack.state.pids.values() for pid in pids]
-    lines = (used / "ends").read_text().splitlines()
-    assert lines == ["api with temporal", "worker with temporal"]
-    assert "database system is shut down" in (used / "logs/postgres.log").read_text()
-    assert not any(psutil.pid_exists(pid) for pid in processes)
-
-
 async def test_a_port_that_is_taken_is_avoided_and_refused_where_it_was_asked_for(used: Path):
     port = json.loads((used / "state.json").read_text())["ports"]["api"]
     with socket.create_server(("127.0.0.1", port)):
@@ -89,21 +86,6 @@ async def test_a_port_that_is_taken_is_avoided_and_refused_where_it_was_asked_fo
         async with stack_in(used) as stack:
             assert stack.state.api_url != f"http://127.0.0.1:{port}"
             assert get(stack.state.api_url)
-
-
-async def test_a_copy_of_the_data_that_root_made_is_given_to_the_servers_user(used: Path):
-    for path in (used / "postgres", *(used / "postgres").rglob("*")):
-        os.chown(path, os.geteuid(), os.getegid())
-    async with stack_in(used) as stack:
-        assert marks(stack.state) == ["kept"]
-
-
-async def test_a_stale_pid_file_stops_no_start_even_where_the_pid_is_alive(used: Path):
-    with _sleeping() as bystander:
-        (used / "postgres/postmaster.pid").write_text(f"{bystander.pid}\n{used / 'postgres'}\n")
-        async with stack_in(used) as stack:
-            assert marks(stack.state) == ["kept"]
-        assert bystander.poll() is None
 
 
 async def test_what_an_earlier_stack_left_running_is_ended_and_nobody_else(used: Path):
@@ -123,22 +105,12 @@ async def test_what_an_earlier_stack_left_running_is_ended_and_nobody_else(used:
     assert said[0] == "Ended the worker that an earlier stack left behind."
 
 
-async def test_a_postgresql_that_an_earlier_stack_left_running_is_ended_first(used: Path):
-    server = open_cluster(used / "postgres").command(free_port()).start()
-    await _until((used / "postgres/postmaster.pid").exists)
-    async with stack_in(used) as stack:
-        assert server.wait(timeout=5) == 0
-        assert marks(stack.state) == ["kept"]
-
-
 async def test_a_program_that_cannot_start_takes_the_whole_stack_down_with_its_reason(used: Path):
     broken = replace(PARTS, api=("/bin/sh", "-c", "echo HOLDFAST_LOG_LEVEL: Input should be DEBUG; exit 2"))
     with pytest.raises(StackError, match=r"api ended with exit code 2.*HOLDFAST_LOG_LEVEL: Input should be DEBUG"):
         await up(StackOptions(used), say=lambda _: None, parts=broken)
     assert json.loads((used / "state.json").read_text())["processes"] == []
     assert running(used) is None
-    async with stack_in(used) as stack:
-        assert get(stack.state.api_url)
 
 
 async def test_a_database_that_cannot_be_prepared_takes_the_whole_stack_down_with_its_reason(used: Path):
