@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 from uuid import UUID
 
+import orjson
 import psycopg
 import uuid_utils.compat
 from pydantic import SecretStr
@@ -55,10 +56,12 @@ def create_engine(url: SecretStr, settings: DatabaseSettings, *, application: st
         pool_timeout=30,
         # Values are tenants' data: an error's text must not carry them into a log.
         hide_parameters=True,
+        json_deserializer=orjson.loads,
         connect_args={
             "application_name": f"holdfast {application}",
             "connect_timeout": 5,
-            "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
+            "options": f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60s"
+            " -c timezone=UTC",
         },
     )
 

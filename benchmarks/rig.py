@@ -72,10 +72,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def running_rig(data_dir: Path, **environment: str) -> AsyncIterator[Rig]:
+async def running_rig(data_dir: Path, *, workers: int = 1, **environment: str) -> AsyncIterator[Rig]:
     """A stack in `data_dir` with these settings; stopped at the end."""
     os.environ.update(environment)
-    stack = await up(StackOptions(data_dir=data_dir), say=lambda line: print(f"  {line}"))
+    stack = await up(StackOptions(data_dir=data_dir, workers=workers), say=lambda line: print(f"  {line}"))
     try:
         headers = {"Authorization": f"Bearer {stack.state.api_key}"}
         async with aiohttp.ClientSession(headers=headers) as session:

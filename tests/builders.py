@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from app.credits import service as credits
 from app.db import Sessions, new_id
+from app.enrichment.audit import audit
 from app.enrichment.start import start_job
 from tests.fakes import FAKE_FIELDS, FakeSource
 
@@ -81,7 +82,8 @@ async def make_job(
         )
         await session.execute(
             text("""
-                INSERT INTO enrichment_records (workspace_id, job_id, position, key, input, subject, subject_key, leader)
+                INSERT INTO enrichment_records
+                    (workspace_id, job_id, position, key, input, subject, subject_key, leader)
                 SELECT :workspace_id, :job_id, n, n::text, subject::json, subject::json, key, leader
                 FROM unnest(CAST(:subjects AS text[]), CAST(:keys AS text[]), CAST(:leaders AS int[]))
                      WITH ORDINALITY AS r(subject, key, leader, n)
@@ -116,43 +118,6 @@ async def wish(sessions: Sessions, workspace_id: UUID, job_id: UUID, state: str)
         )
 
 
-# What must hold of a workspace at any time, and of a settled job, in one query each: rows are violations.
-_LEDGER = """
-    SELECT 'balance is not the sum of its entries' AS problem FROM credit_accounts AS a
-    WHERE (balance, held) <> (SELECT coalesce(sum(amount), 0), coalesce(sum(held_amount), 0)
-                              FROM credit_entries AS e WHERE e.workspace_id = a.workspace_id)
-    UNION ALL
-    SELECT 'a found result without its charge' FROM enrichment_answers AS a
-    WHERE outcome = 'found' AND credits > 0 AND NOT EXISTS (
-        SELECT FROM credit_entries AS e
-        WHERE e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider) AND e.amount = -a.credits)
-    UNION ALL
-    SELECT 'a charge without its result' FROM credit_entries AS e
-    WHERE kind = 'charge' AND NOT EXISTS (
-        SELECT FROM enrichment_answers AS a WHERE a.outcome = 'found'
-        AND e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider))
-    UNION ALL
-    SELECT 'what is held is not what unfinished jobs hold' FROM credit_accounts AS a
-    WHERE held <> (SELECT coalesce(sum(j.held - j.charged), 0) FROM enrichment_jobs AS j
-                   WHERE j.workspace_id = a.workspace_id AND j.finished_at IS NULL)
-    UNION ALL
-    SELECT 'counts do not match the records' FROM enrichment_jobs AS j
-    WHERE (matched, partial, not_found, failed, cancelled) <> (
-        SELECT count(*) FILTER (WHERE r.status = 'matched'), count(*) FILTER (WHERE r.status = 'partial'),
-               count(*) FILTER (WHERE r.status = 'not_found'), count(*) FILTER (WHERE r.status = 'failed'),
-               count(*) FILTER (WHERE r.status = 'cancelled')
-        FROM enrichment_records AS r WHERE r.job_id = j.id)
-    UNION ALL
-    SELECT 'charged is not the sum of the job''s charges' FROM enrichment_jobs AS j
-    WHERE charged <> (SELECT coalesce(sum(credits), 0) FROM enrichment_answers AS a WHERE a.job_id = j.id)
-    UNION ALL
-    SELECT 'a record of a finished job has no end' FROM enrichment_jobs AS j
-    WHERE finished_at IS NOT NULL
-      AND EXISTS (SELECT FROM enrichment_records AS r WHERE r.job_id = j.id AND r.status = 'pending')
-"""
-
-
 async def violations(sessions: Sessions, workspace_id: UUID) -> list[str]:
     """What does not add up in this workspace; must be empty at all times."""
-    async with sessions.for_workspace(workspace_id) as session:
-        return list((await session.execute(text(_LEDGER))).scalars())
+    return (await audit(sessions, workspace_id)).violations

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import RowMapping, select, text
 
 from app.credits.models import credit_accounts, credit_entries
@@ -51,9 +52,8 @@ _MOVE = text("""
         SELECT :workspace_id, e.id, :kind, e.amount, e.held_amount,
                account.balance + sum(e.amount) OVER running, account.held + sum(e.held_amount) OVER running,
                :reason, :reference_type, e.reference_id, e.business_key
-        FROM account, unnest(CAST(:ids AS uuid[]), CAST(:amounts AS bigint[]), CAST(:held_amounts AS bigint[]),
-                             CAST(:reference_ids AS text[]), CAST(:business_keys AS text[])) WITH ORDINALITY
-             AS e(id, amount, held_amount, reference_id, business_key, n)
+        FROM account, json_to_recordset(CAST(:entries AS json))
+             AS e(n int, id uuid, amount bigint, held_amount bigint, reference_id text, business_key text)
         WINDOW running AS (ORDER BY e.n)
         RETURNING amount, held_amount
     )
@@ -106,7 +106,6 @@ async def move(
 
     A business key that is there already is a violation of a unique index: the caller knows what is new.
     """
-    columns = ("id", "amount", "held_amount", "reference_id", "business_key")
     await session.execute(
         _MOVE,
         {
@@ -114,7 +113,7 @@ async def move(
             "kind": kind,
             "reason": reason,
             "reference_type": reference_type,
-            **{f"{column}s": [entry[column] for entry in entries] for column in columns},
+            "entries": orjson.dumps([{"n": n, **entry} for n, entry in enumerate(entries)]).decode(),
         },
     )
 

@@ -103,6 +103,7 @@ class _Run:
         self._budget = budget
         self._flusher = flusher
         self._process_stops = stopping
+        self._fillable = frozenset(source.capabilities.fields.get(job.entity, ())) & frozenset(job.fields)
         self._cancelled = False
         self._out_of_budget = ""
         self._refusal: ProviderError | None = None
@@ -136,13 +137,12 @@ class _Run:
             caller.result()
 
     def _is_worth_asking(self, record: OpenRecord) -> bool:
-        if any(a.provider == self._source.name and a.outcome != "retrying" for a in record.answers):
-            return False
-        fillable = self._source.capabilities.fields.get(self._job.entity, ())
-        filled = merge(self._job.fields, record.answers, self._job.min_confidence)
-        return any(
-            field in fillable and field not in filled for field in self._job.fields
-        ) and self._source.capabilities.can_look_up(self._query(record))
+        missing = self._fillable
+        if record.answers:
+            if any(a.provider == self._source.name and a.outcome != "retrying" for a in record.answers):
+                return False
+            missing = missing - merge(self._job.fields, record.answers, self._job.min_confidence).keys()
+        return bool(missing) and self._source.capabilities.can_look_up(self._query(record))
 
     def _query(self, record: OpenRecord) -> Query:
         return Query(self._job.entity, record.subject_key, record.subject)

@@ -114,12 +114,11 @@ _WRITE = """
     WITH new AS (
         INSERT INTO enrichment_answers AS a (workspace_id, job_id, position, provider, outcome, reason, found, credits,
                                              tries, answered_at)
-        SELECT :workspace_id, :job_id, n.position, :provider, n.outcome, n.reason, n.found::jsonb, n.credits, n.tries,
+        SELECT :workspace_id, :job_id, n.position, :provider, n.outcome, n.reason, n.found, n.credits, n.tries,
                n.answered_at
-        FROM unnest(CAST(:positions AS int[]), CAST(:outcomes AS text[]), CAST(:reasons AS text[]),
-                    CAST(:founds AS text[]), CAST(:credits AS int[]), CAST(:tries AS smallint[]),
-                    CAST(:answered AS timestamptz[]))
-             AS n(position, outcome, reason, found, credits, tries, answered_at)
+        FROM json_to_recordset(CAST(:answers AS json))
+             AS n(position int, outcome text, reason text, found jsonb, credits int, tries smallint,
+                  answered_at timestamptz)
         ON CONFLICT (job_id, position, provider) DO UPDATE
         SET outcome = excluded.outcome, reason = excluded.reason, found = excluded.found, credits = excluded.credits,
             tries = excluded.tries, answered_at = excluded.answered_at
@@ -127,8 +126,7 @@ _WRITE = """
         RETURNING a.position, a.outcome, a.credits
     ), ended AS (
         UPDATE enrichment_records AS r SET status = e.status, reason = e.reason
-        FROM unnest(CAST(:ended_positions AS int[]), CAST(:statuses AS text[]), CAST(:ended_reasons AS text[]))
-             AS e(position, status, reason)
+        FROM json_to_recordset(CAST(:endings AS json)) AS e(position int, status text, reason text)
         WHERE r.job_id = :job_id AND {who} = e.position AND r.status = 'pending'
         RETURNING r.status
     ), counted AS (
@@ -258,16 +256,9 @@ async def write_flush(
             "workspace_id": workspace_id,
             "job_id": job_id,
             "provider": provider,
-            "positions": [answer.position for answer in answers],
-            "outcomes": [answer.outcome for answer in answers],
-            "reasons": [answer.reason for answer in answers],
-            "founds": [orjson.dumps(answer.found).decode() if answer.found is not None else None for answer in answers],
-            "credits": [answer.credits for answer in answers],
-            "tries": [answer.tries for answer in answers],
-            "answered": [answer.answered_at for answer in answers],
-            "ended_positions": [ending.position for ending in endings],
-            "statuses": [ending.status for ending in endings],
-            "ended_reasons": [ending.reason for ending in endings],
+            # One JSON text a set of rows: psycopg escapes the elements of an array one by one, in Python.
+            "answers": orjson.dumps(answers).decode(),
+            "endings": orjson.dumps(endings).decode(),
             "calls": calls,
             "errors": errors,
             "answered_any": any(answer.outcome in ("found", "missed", "unreachable") for answer in answers),

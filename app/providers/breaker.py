@@ -23,7 +23,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Literal
 
-from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN, CircuitBreaker, CircuitMemoryStorage
+from pybreaker import (
+    STATE_CLOSED,
+    STATE_HALF_OPEN,
+    STATE_OPEN,
+    CircuitBreaker,
+    CircuitBreakerState,
+    CircuitMemoryStorage,
+)
 
 from app.providers.errors import CircuitOpen, Malformed, ProviderError
 from app.providers.ports import CircuitView
@@ -127,7 +134,9 @@ class Breaker:
             return  # it began before a transition and says nothing about the vendor of now
         if error is None or (isinstance(error, ProviderError) and not error.is_outage):
             self._window.succeeded()
-            self._machine.call(_succeed)
+            # While closed all that the machine does with a success is to forget failures in a row.
+            if self._in_a_row.any or admission.epoch.name != STATE_CLOSED:
+                self._machine.call(_succeed)
         elif isinstance(error, ProviderError):
             self._fail(admission.key, error)
         if self._machine.state is not admission.epoch:
@@ -163,7 +172,7 @@ class Admission:
 
     __slots__ = ("_breaker", "epoch", "key")
 
-    def __init__(self, breaker: Breaker, epoch: object, key: str) -> None:
+    def __init__(self, breaker: Breaker, epoch: CircuitBreakerState, key: str) -> None:
         self._breaker = breaker
         # pybreaker makes a new state object for every transition: identity tells the epochs apart.
         self.epoch = epoch
@@ -193,6 +202,11 @@ class _FailuresInARow(CircuitMemoryStorage):
     def counter(self) -> int:
         """Failures in a row, 0 while they come from too few keys."""
         return super().counter if len(self.keys) >= self._min_keys else 0
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something to forget."""
+        return super().counter > 0
 
     def reset_counter(self) -> None:
         """An answer came, or the circuit closed."""

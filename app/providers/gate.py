@@ -7,6 +7,7 @@ from time import perf_counter, time
 from typing import Literal, Protocol
 
 from app.providers.breaker import Breaker
+from app.providers.deadline import Deadline
 from app.providers.errors import CircuitOpen, CredentialRejected, ProviderError, Transient
 from app.providers.metrics import ProviderMetrics
 from app.providers.ports import Answer, Capabilities, CircuitView, Query
@@ -75,7 +76,7 @@ class GatedSource:
     ) -> None:
         self._adapter = adapter
         self._breaker = breaker
-        self._timeout_seconds = adapter.timeout_seconds
+        self._deadline = Deadline(adapter.timeout_seconds)
         self._bulkhead = asyncio.Semaphore(concurrency)
         self._in_flight = 0
         self._is_available = is_available
@@ -149,11 +150,11 @@ class GatedSource:
         self._in_flight += 1
         started = perf_counter()
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            with self._deadline:
                 answer = await self._adapter.look_up(query)
         except TimeoutError:
             outcome = Transient
-            raise Transient(self.name, f"no answer within {self._timeout_seconds:g} s") from None
+            raise Transient(self.name, f"no answer within {self._deadline.seconds:g} s") from None
         except ProviderError as error:
             outcome = type(error)
             raise

@@ -13,9 +13,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession, hdrs
+from yarl import URL
 
 from app.providers.errors import Malformed, Outage, ProviderError, Refusal, Transient
 
@@ -63,7 +65,8 @@ class VendorClient:
         session = self._session or self._open()
         failure: ProviderError
         try:
-            async with session.request(method, self._base_url + path, params=params, allow_redirects=False) as response:
+            address = URL(f"{self._base_url}{path}?{urlencode(params, safe='@:')}", encoded=True)
+            async with session.request(method, address, allow_redirects=False) as response:
                 return HttpAnswer(response.status, response.headers, await read_body(response, ANSWER_BYTES))
         except BodyTooLarge:
             failure = Malformed(self.provider, f"the answer is larger than {ANSWER_BYTES} bytes")

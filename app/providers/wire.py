@@ -5,9 +5,10 @@ leaf of another type is a value that is not there (`normalise`). Unknown fields 
 never quote the content, which may hold personal data.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from app.providers.errors import Malformed
 
@@ -19,8 +20,8 @@ _NOTHING: Json = {}
 def decode(provider: str, body: bytes) -> Any:
     """The JSON value in a body. Raises Malformed."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
         # The decoder's message quotes the body, so it is not kept as the cause.
         raise Malformed(provider, "the body is not JSON") from None
 

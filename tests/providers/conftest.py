@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from app.providers.gate import GatedSource
 from app.providers.registry import open_sources
 from app.sandbox.server import Sandbox, SandboxOptions, serve
-from app.settings import DnsSettings, ProviderSettings, ProvidersSettings
+from app.settings import ApolloSettings, DnsSettings, HunterSettings, ProvidersSettings, WebsiteSettings
 
 API_KEY = "planted-secret-5d1c"
 
@@ -29,10 +29,10 @@ def provider_settings(sandbox: Sandbox) -> ProvidersSettings:
     key = SecretStr(API_KEY)
     quick: Mapping[str, Any] = {"timeout_seconds": 0.3}
     return ProvidersSettings(
-        website=ProviderSettings(base_url=f"{sandbox.url}/website", **quick),
+        website=WebsiteSettings(base_url=f"{sandbox.url}/website", **quick),
         dns=DnsSettings(resolver=f"127.0.0.1:{sandbox.dns_port}", timeout_seconds=0.2),
-        hunter=ProviderSettings(base_url=f"{sandbox.url}/hunter/v2", api_key=key, **quick),
-        apollo=ProviderSettings(base_url=f"{sandbox.url}/apollo/api/v1", api_key=key, **quick),
+        hunter=HunterSettings(base_url=f"{sandbox.url}/hunter/v2", api_key=key, **quick),
+        apollo=ApolloSettings(base_url=f"{sandbox.url}/apollo/api/v1", api_key=key, **quick),
     )
 
 

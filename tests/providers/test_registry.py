@@ -7,14 +7,14 @@ from pydantic import SecretStr
 from app.providers.errors import CredentialRejected, Outage
 from app.providers.ports import CircuitView, EnrichmentSource
 from app.providers.registry import ADAPTERS, offers, open_sources
-from app.settings import BreakerSettings, DnsSettings, ProviderSettings, ProvidersSettings, SettingsError
+from app.settings import BreakerSettings, DnsSettings, HunterSettings, ProvidersSettings, SettingsError, WebsiteSettings
 from tests.providers.stubs import company
 
 KEY = SecretStr("planted-secret-41f0")
 
 
 def test_offers_are_known_without_an_event_loop():
-    offered = offers(ProvidersSettings(hunter=ProviderSettings(api_key=KEY, credit_cost=7)))
+    offered = offers(ProvidersSettings(hunter=HunterSettings(api_key=KEY, credit_cost=7)))
     assert list(offered) == ["website", "dns", "hunter", "apollo"]
     assert offered["hunter"].credit_cost == 7
     assert {name for name, offer in offered.items() if offer.available} == {"website", "dns", "hunter"}
@@ -23,7 +23,7 @@ def test_offers_are_known_without_an_event_loop():
 
 def test_an_empty_key_and_a_switched_off_provider_are_not_available():
     offered = offers(
-        ProvidersSettings(hunter=ProviderSettings(api_key=SecretStr("")), website=ProviderSettings(enabled=False))
+        ProvidersSettings(hunter=HunterSettings(api_key=SecretStr("")), website=WebsiteSettings(enabled=False))
     )
     assert not offered["hunter"].available
     assert not offered["website"].available
@@ -42,9 +42,7 @@ async def test_every_provider_is_a_source_and_those_that_cannot_be_used_refuse()
 async def test_transitions_and_metrics_go_where_they_are_wanted():
     transitions: list[CircuitView] = []
     registry = CollectorRegistry()
-    nobody = ProviderSettings(
-        base_url="http://127.0.0.1:1", api_key=KEY, breaker=BreakerSettings(fail_max=1, min_keys=1)
-    )
+    nobody = HunterSettings(base_url="http://127.0.0.1:1", api_key=KEY, breaker=BreakerSettings(fail_max=1, min_keys=1))
     async with open_sources(
         ProvidersSettings(hunter=nobody), metrics=registry, on_transition=transitions.append
     ) as sources:
@@ -63,7 +61,7 @@ async def test_sources_can_be_opened_twice_in_a_process():
 @pytest.mark.parametrize(
     ("settings", "variable"),
     [
-        (ProvidersSettings(hunter=ProviderSettings(base_url="api.hunter.io")), "HOLDFAST_PROVIDERS__HUNTER__BASE_URL"),
+        (ProvidersSettings(hunter=HunterSettings(base_url="api.hunter.io")), "HOLDFAST_PROVIDERS__HUNTER__BASE_URL"),
         (ProvidersSettings(dns=DnsSettings(resolver="localhost:53")), "HOLDFAST_PROVIDERS__DNS"),
     ],
 )
@@ -73,6 +71,6 @@ def test_a_section_that_no_adapter_can_be_made_of_names_its_variable(settings: P
 
 
 async def test_no_repr_of_a_source_shows_its_key():
-    async with open_sources(ProvidersSettings(hunter=ProviderSettings(api_key=KEY))) as sources:
+    async with open_sources(ProvidersSettings(hunter=HunterSettings(api_key=KEY))) as sources:
         assert KEY.get_secret_value() not in repr(sources)
         assert KEY.get_secret_value() not in repr(vars(sources["hunter"]))

@@ -4,7 +4,6 @@ The input names the host, so whatever is wrong with that host is the result `Unr
 provider: there is none. What is ours, and an outage, is the resolver and, where one is set, the base URL.
 """
 
-import asyncio
 import errno
 import re
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from yarl import URL
 from app.providers import normalise
 from app.providers.adapters.webpage import FIELDS, Page
 from app.providers.addresses import PORTS, AddressRefused, guarded_connector
+from app.providers.deadline import Deadline
 from app.providers.errors import Outage
 from app.providers.http import TRANSPORT_ERRORS, BodyTooLarge, new_session, read_body
 from app.providers.ports import Answer, Capabilities, Found, Missed, Query, Unreachable
@@ -69,7 +69,7 @@ class Website:
     ) -> None:
         self.credit_cost = settings.credit_cost
         self.timeout_seconds = settings.timeout_seconds + _GRACE_SECONDS
-        self._visit_seconds = settings.timeout_seconds
+        self._visit_time = Deadline(settings.timeout_seconds)
         self._base_url = settings.base_url.rstrip("/") if settings.base_url else None
         self._concurrency = settings.concurrency
         self._make_connector = make_connector or self._connector
@@ -83,10 +83,10 @@ class Website:
         """
         domain = query.subject["domain"]
         try:
-            async with asyncio.timeout(self._visit_seconds):
+            with self._visit_time:
                 page = await self._visit(domain)
         except TimeoutError:
-            return Unreachable(f"no page within {self._visit_seconds:g} s")
+            return Unreachable(f"no page within {self._visit_time.seconds:g} s")
         except _Unusable as reason:
             return Unreachable(str(reason))
         values, confidences = page.company()
@@ -100,9 +100,9 @@ class Website:
 
     async def _visit(self, domain: str) -> Page:
         try:
-            return await self._follow(URL.build(scheme="https", host=domain, path="/"))
+            return await self._follow(URL(f"https://{domain}/", encoded=True))
         except _NoConnection:
-            return await self._follow(URL.build(scheme="http", host=domain, path="/"))
+            return await self._follow(URL(f"http://{domain}/", encoded=True))
 
     async def _follow(self, address: URL) -> Page:
         for _ in range(REDIRECTS + 1):
@@ -120,7 +120,7 @@ class Website:
         if (
             address.scheme not in ("http", "https")
             or address.port not in PORTS
-            or normalise.domain(address.host) is None
+            or normalise.domain(address.raw_host) is None
         ):
             raise _Unusable("it leads to an address that is not public")
         target = address

@@ -1,0 +1,57 @@
+"""The command line: ``holdfast …``."""
+
+import sys
+
+import typer
+
+from app.cli import jobs
+from app.cli.audit import audit
+from app.cli.demo import demo
+from app.cli.enrich import enrich
+from app.cli.errors import CommandFailed, Interrupted
+from app.local.command import up
+from app.local.errors import StackError
+
+
+def build() -> typer.Typer:
+    """All commands."""
+    holdfast = _group("Durable workflows over providers that fail.")
+    for command in (up, enrich, audit, demo):
+        holdfast.command()(command)
+    steps = _group("See jobs, steer them, take their results.")
+    steps.command("list")(jobs.list_jobs)
+    steps.command()(jobs.watch)
+    steps.command("pause", help="Have a job begin no new call until it is resumed.")(jobs.steering("pause"))
+    steps.command("resume", help="Let a paused job go on.")(jobs.steering("resume"))
+    steps.command("cancel", help="End a job; what it found is kept.")(jobs.steering("cancel"))
+    steps.command("retry", help="Start a new job of what failed or was skipped in one that has ended.")(
+        jobs.steering("retry")
+    )
+    steps.command()(jobs.export)
+    holdfast.add_typer(steps, name="jobs")
+    return holdfast
+
+
+def main() -> None:
+    try:
+        build()()
+    except (CommandFailed, StackError) as error:
+        typer.echo(f"holdfast: {error}", err=True)
+        sys.exit(1)
+    except Interrupted as error:
+        sys.exit(error.exit_code)
+
+
+def _group(what: str) -> typer.Typer:
+    return typer.Typer(
+        help=what,
+        no_args_is_help=True,
+        add_completion=False,
+        # Their tables and tracebacks are for a terminal; what a program reads is plain.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""The SQL of the audit: figures counted from the rows themselves, and checks of which every row is a violation."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from app.db import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the rows of one workspace say at one moment.
+
+    `records_in` is what its jobs were given; of these `records_out` have an end, `records_pending` belong to a job
+    that still runs, and the rest is `lost`. `found` are results that cost something, `charges` the entries that
+    charge for them, `doubled` those charges that are not the first for the same subject of a job. `entries_balance`
+    and `entries_held` are sums over the ledger. `waited_seconds` is how long jobs waited for providers that were away,
+    each counted by itself. `violations` has a line for each rule that does not hold: none, as long as all is well.
+    """
+
+    jobs: int
+    unfinished_jobs: int
+    records_in: int
+    records_out: int
+    records_pending: int
+    lost: int
+    found: int
+    found_credits: int
+    charges: int
+    charged_credits: int
+    doubled: int
+    balance: int
+    held: int
+    entries_balance: int
+    entries_held: int
+    waited_seconds: float
+    violations: list[str]
+
+
+# Each is right at any moment, also while jobs run: what belongs together is written in one transaction.
+_CHECKS = """
+    SELECT 'the balance is not the sum of its entries' AS problem FROM credit_accounts AS a
+    WHERE (balance, held) <> (SELECT coalesce(sum(amount), 0), coalesce(sum(held_amount), 0)
+                              FROM credit_entries AS e WHERE e.workspace_id = a.workspace_id)
+    UNION ALL
+    SELECT 'a found result has no charge' FROM enrichment_answers AS a
+    WHERE outcome = 'found' AND credits > 0 AND NOT EXISTS (
+        SELECT FROM credit_entries AS e
+        WHERE e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider) AND e.amount = -a.credits)
+    UNION ALL
+    SELECT 'a charge has no result' FROM credit_entries AS e
+    WHERE kind = 'charge' AND NOT EXISTS (
+        SELECT FROM enrichment_answers AS a WHERE a.outcome = 'found'
+        AND e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider))
+    UNION ALL
+    SELECT 'something is charged twice' FROM bought WHERE charges > 1
+    UNION ALL
+    SELECT 'what is held is not what unfinished jobs hold' FROM credit_accounts AS a
+    WHERE held <> (SELECT coalesce(sum(j.held - j.charged), 0) FROM enrichment_jobs AS j
+                   WHERE j.workspace_id = a.workspace_id AND j.finished_at IS NULL)
+    UNION ALL
+    SELECT 'the records of a job are not as many as it was given' FROM enrichment_jobs AS j
+    WHERE total <> (SELECT count(*) FROM enrichment_records AS r WHERE r.job_id = j.id)
+    UNION ALL
+    SELECT 'the counts of a job do not match its records' FROM enrichment_jobs AS j
+    WHERE (matched, partial, not_found, failed, cancelled) <> (
+        SELECT count(*) FILTER (WHERE r.status = 'matched'), count(*) FILTER (WHERE r.status = 'partial'),
+               count(*) FILTER (WHERE r.status = 'not_found'), count(*) FILTER (WHERE r.status = 'failed'),
+               count(*) FILTER (WHERE r.status = 'cancelled')
+        FROM enrichment_records AS r WHERE r.job_id = j.id)
+    UNION ALL
+    SELECT 'what a job charged is not the sum of its results' FROM enrichment_jobs AS j
+    WHERE charged <> (SELECT coalesce(sum(credits), 0) FROM enrichment_answers AS a WHERE a.job_id = j.id)
+    UNION ALL
+    SELECT 'a record of a finished job has no end' FROM enrichment_jobs AS j
+    WHERE finished_at IS NOT NULL
+      AND EXISTS (SELECT FROM enrichment_records AS r WHERE r.job_id = j.id AND r.status = 'pending')
+"""
+# One statement, so that all of it is said of one moment. What can be bought once in a job is not a record but a
+# subject: by that, and by what a charge refers to rather than by its unique key, doubles are counted.
+_AUDIT = text(f"""
+    WITH bought AS (
+        SELECT count(*) AS charges
+        FROM credit_entries AS e
+             JOIN enrichment_answers AS a ON e.reference_id = format('%s:%s:%s', a.job_id, a.position, a.provider)
+             JOIN enrichment_records AS r ON (r.job_id, r.position) = (a.job_id, a.position)
+        WHERE e.kind = 'charge'
+        GROUP BY a.job_id, r.subject_key, a.provider
+    ), jobs AS (
+        SELECT count(*) AS jobs, count(*) FILTER (WHERE finished_at IS NULL) AS unfinished_jobs,
+               coalesce(sum(total), 0)::bigint AS records_in
+        FROM enrichment_jobs
+    ), records AS (
+        SELECT count(*) FILTER (WHERE r.status <> 'pending') AS records_out,
+               count(*) FILTER (WHERE r.status = 'pending' AND j.finished_at IS NULL) AS records_pending
+        FROM enrichment_records AS r JOIN enrichment_jobs AS j ON j.id = r.job_id
+    ), results AS (
+        SELECT count(*) AS found, coalesce(sum(credits), 0)::bigint AS found_credits
+        FROM enrichment_answers WHERE outcome = 'found' AND credits > 0
+    ), entries AS (
+        SELECT count(*) FILTER (WHERE kind = 'charge') AS charges,
+               coalesce(-sum(amount) FILTER (WHERE kind = 'charge'), 0)::bigint AS charged_credits,
+               coalesce(sum(amount), 0)::bigint AS entries_balance,
+               coalesce(sum(held_amount), 0)::bigint AS entries_held
+        FROM credit_entries
+    ), accounts AS (
+        SELECT coalesce(sum(balance), 0)::bigint AS balance, coalesce(sum(held), 0)::bigint AS held FROM credit_accounts
+    ), waits AS (
+        SELECT coalesce(sum(waited_seconds + coalesce(extract(epoch FROM now() - waiting_since), 0)), 0)::float8
+               AS waited_seconds
+        FROM enrichment_job_providers
+    ), problems AS ({_CHECKS})
+    SELECT jobs.*, records.*, records_in - records_out - records_pending AS lost, results.*, entries.*, accounts.*,
+           waits.*, (SELECT coalesce(sum(charges - 1), 0)::bigint FROM bought) AS doubled,
+           ARRAY(SELECT format('%s (%s)', problem, count(*)) FROM problems GROUP BY problem ORDER BY problem)
+           AS violations
+    FROM jobs, records, results, entries, accounts, waits
+""")
+_ANSWERED = text("""
+    SELECT DISTINCT a.provider, r.subject_key
+    FROM enrichment_answers AS a JOIN enrichment_records AS r ON (r.job_id, r.position) = (a.job_id, a.position)
+    WHERE a.outcome <> 'retrying'
+""")
+
+
+async def audit(session: Session) -> Audit:
+    """Of the session's workspace."""
+    return Audit(**(await session.execute(_AUDIT)).mappings().one())
+
+
+async def answered_subjects(session: Session) -> list[tuple[str, str]]:
+    """(provider, subject key) of every answer, also that nothing was found, in the session's workspace."""
+    return [(provider, subject_key) for provider, subject_key in await session.execute(_ANSWERED)]
