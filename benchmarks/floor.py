@@ -89,7 +89,6 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
     domains = [line.strip() for line in open(arguments.domains) if line.strip()]  # noqa: ASYNC230, PTH123, SIM115
     workspace_id, job_id = UUID(arguments.workspace), UUID(arguments.job)
     connection = await psycopg.AsyncConnection.connect(arguments.database, autocommit=True)
-    await connection.execute(RECORDS, (workspace_id, job_id, domains))
     connector = aiohttp.TCPConnector(limit=arguments.in_flight)
     rows: list[tuple[int, list[tuple[str, str | None]]]] = []
     writing = asyncio.Lock()
@@ -132,6 +131,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
                     writes.append(asyncio.create_task(write(batch)))
 
         begun = time.perf_counter()
+        await connection.execute(RECORDS, (workspace_id, job_id, domains))
         await asyncio.gather(*(work() for _ in range(arguments.in_flight)))
         if rows:
             await write(rows)

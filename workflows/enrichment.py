@@ -92,9 +92,9 @@ class EnrichRecords:
         try:
             while self._next <= plan.last and not self._is_over(plan):
                 first = self._next
-                self._next += plan.chunk
+                self._next += self._chunk_size(plan)
                 self._chunks += 1
-                await self._look_up_chunk(plan, job, first, min(first + plan.chunk - 1, plan.last))
+                await self._look_up_chunk(plan, job, first, min(self._next - 1, plan.last))
         except BaseException:
             self._stopping = True
             raise
@@ -111,6 +111,12 @@ class EnrichRecords:
             # A lookup that ended well although it was cancelled must not be followed by another.
             if done.open_records == 0 or self._stopping:
                 break
+
+    def _chunk_size(self, plan: JobPlan) -> int:
+        """The lanes begin with chunks of different sizes: were they all to end in the same moment, the providers would
+        idle while the next lookups start."""
+        share = min(self._chunks + 1, plan.window)
+        return -(-plan.chunk * share // plan.window)
 
     def _is_over(self, plan: JobPlan) -> bool:
         return self._stopping or self._chunks >= plan.chunks_per_run or workflow.info().is_continue_as_new_suggested()

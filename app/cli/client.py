@@ -105,7 +105,8 @@ class Api:
         except TimeoutError:
             raise CommandFailed(f"The API at {self._url} does not answer.") from None
         except aiohttp.ClientError as error:
-            raise CommandFailed(f"The API at {self._url} cannot be reached: {_one_line(str(error))}.") from None
+            reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            raise CommandFailed(f"The API at {self._url} cannot be reached: {_one_line(str(reason))}.") from None
 
 
 class _Patience:

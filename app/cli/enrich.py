@@ -32,7 +32,7 @@ def enrich(
     The embedded stack of the data directory is used where it runs, else started for as long as the command takes.
     Ctrl-C leaves the job as it is: it goes on in a stack that runs, else with the next `holdfast up`.
     """
-    result = out or file.with_name(f"{file.stem}.enriched.csv")
+    result = out or file.parent / f"{file.stem}.enriched.csv"
     options = {"entity": entity, **_listed("fields", fields), **_listed("providers", providers)}
     run(_enrich(file, result, options, Target(data_dir, api_url, api_key, workspace), Console()))
 
@@ -40,10 +40,10 @@ def enrich(
 async def _enrich(file: Path, result: Path, options: Mapping[str, Any], target: Target, console: Console) -> None:
     _check_paths(file, result)
     async with connect(target, console, new=True) as connection:
-        if connection.stack is not None and connection.stack.sandbox_url is not None:
-            console.print("The sandbox answers for the providers: the values are invented.", highlight=False)
         job = await connection.api.start_job(file, options)
         console.print(f"Job {job.id} of {job.total:,} records.", highlight=False)
+        if connection.stack is not None and connection.stack.sandbox_url is not None:
+            console.print("The sandbox answers for the providers: the values are invented.", highlight=False)
         await follow(connection, job.id, target, console)
         await save(connection, job.id, result)
     console.print(f"Written to {result}", highlight=False, soft_wrap=True)

@@ -19,10 +19,9 @@ async def plan(sessions: Sessions, job: JobRef, settings: EnrichmentSettings) ->
             await repository.stop_waiting(session, job_id)
         position = await repository.first_open_position(session, job_id)
         providers = await repository.providers_in_order(session, job_id)
-    first = begun.total + 1 if position is None else position - (position - 1) % begun.chunk
     return JobPlan(
         desired=begun.desired_state,
-        first=first,
+        first=begun.total + 1 if position is None else position,
         last=begun.total,
         providers=providers,
         chunk=begun.chunk,
