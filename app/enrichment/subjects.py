@@ -10,15 +10,12 @@ from dataclasses import dataclass
 
 import idna
 
+from app.hosts import is_private
 from app.providers.ports import Entity
 
 # Longer than any real name; what is longer is a cell that slipped into the wrong column.
 MAX_TEXT = 500
 
-# Names that mean a host of somebody's own network: RFC 6761, RFC 6762, RFC 8375, ICANN's private-use names.
-_PRIVATE = frozenset(
-    {"localhost", "local", "localdomain", "internal", "intranet", "private", "corp", "home", "lan", "home.arpa"}
-)
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.ASCII | re.IGNORECASE)
 _PORT = re.compile(r":[0-9]*", re.ASCII)
@@ -81,7 +78,7 @@ def normalise_domain(text: str) -> str:
     labels = host.split(".")
     if _NUMERIC_LABEL.fullmatch(labels[-1]):
         raise InputError("domain", "This is an IP address or a number; a domain is needed.")
-    if labels[-1] in _PRIVATE or ".".join(labels[-2:]) in _PRIVATE:
+    if is_private(host):
         raise InputError("domain", "This is a host of a private network; a public domain is needed.")
     if len(labels) == 1:
         raise InputError("domain", "This is not a domain: there is no dot in it.")

@@ -11,16 +11,12 @@ from urllib.parse import urlsplit
 
 import idna
 
+from app.hosts import is_private
 from app.providers.ports import JsonValue
 
 TEXT_LIMIT = 2000
 LIST_LIMIT = 50
 
-# Names that no public resolver answers for, or that lead into the network of whoever asks (RFC 6761, 7686, 8375).
-_PRIVATE_SUFFIXES = (
-    ".localhost", ".local", ".localdomain", ".internal", ".intranet", ".private", ".corp", ".home", ".lan",
-    ".home.arpa", ".onion",
-)  # fmt: skip
 # Cc and the surrogates; tab, line feed and carriage return become spaces first.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
@@ -122,7 +118,7 @@ def domain(value: object) -> str | None:
     if host.startswith("www.") and host.count(".") > 1:
         host = host[4:]
     # The last label begins with a letter, which no address in any spelling does.
-    if len(host) > 253 or not _DOMAIN.fullmatch(host) or host.endswith(_PRIVATE_SUFFIXES):
+    if len(host) > 253 or not _DOMAIN.fullmatch(host) or is_private(host):
         return None
     return host
 
