@@ -15,7 +15,7 @@ from app.local import environment, postgres, temporal
 from app.local.environment import Addresses
 from app.local.errors import StackError
 from app.local.parts import HOLDFAST, Parts
-from app.local.ports import choose, is_free
+from app.local.ports import PortClaims, is_free
 from app.local.probes import answers_ok
 from app.local.process import Command, end_all
 from app.local.state import DataDirectory, LocalState, Memory, open_data_directory
@@ -137,13 +137,15 @@ class RunningStack:
         wanted = self._options.port
         if wanted is not None and not is_free(wanted):
             raise StackError(f"Port {wanted} is taken; without --port the stack takes one that is free.")
+        claims = PortClaims()
+        self._held.callback(claims.close)
         names = ["api", "temporal", "temporal_ui", "temporal_http", "postgres", "sandbox", "dns"]
         names += [f"worker-{number}" for number in range(1, self._options.workers + 1)]
         chosen: dict[str, int] = {}
         for name in names:
             candidates = (wanted if name == "api" else None, self._memory.ports.get(name), _DEFAULT_PORTS.get(name))
             preferred = [port for port in candidates if port is not None]
-            chosen[name] = choose(preferred, avoiding=chosen.values())
+            chosen[name] = claims.choose(preferred)
         self._memory.ports |= chosen
 
     def _addresses(self) -> Addresses:

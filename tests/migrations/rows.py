@@ -1,0 +1,98 @@
+"""A row of every table, for the tests that walk the schema."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, insert
+
+from app.db import new_id
+from app.tables import metadata
+
+
+def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
+    """One row for each table, by its name: of this workspace, with keys that nobody else has."""
+    job_id = new_id()
+    mine = {"workspace_id": workspace_id}
+    of_job = {**mine, "job_id": job_id}
+    return {
+        "workspaces": {"id": workspace_id, "name": "Acme"},
+        "provider_health": {"provider": f"provider-{job_id}", "circuit": "closed"},
+        "api_keys": {
+            **mine,
+            "id": new_id(),
+            "name": "Test",
+            "prefix": "hf",
+            "last_four": "abcd",
+            "secret_hash": job_id.bytes,
+            "scopes": ["enrichment:read"],
+        },
+        "credit_accounts": {**mine, "balance": 10, "held": 0},
+        "credit_entries": {
+            **mine,
+            "id": new_id(),
+            "kind": "grant",
+            "amount": 10,
+            "held_amount": 0,
+            "balance_after": 10,
+            "held_after": 0,
+            "reason": "test",
+            "reference_type": "test",
+            "reference_id": "test",
+            "business_key": f"grant:{job_id}",
+        },
+        "idempotency_keys": {
+            **mine,
+            "caller_id": new_id(),
+            "route": "POST jobs",
+            "key": "key",
+            "fingerprint": b"fingerprint",
+            "status": 202,
+            "headers": {},
+            "data": {},
+        },
+        "outbox_commands": {**mine, "workflow_id": f"enrichment-{job_id}", "kind": "signal", "body": {"name": "wake"}},
+        "enrichment_jobs": {
+            **mine,
+            "id": job_id,
+            "entity": "company",
+            "columns": ["domain"],
+            "fields": ["name"],
+            "on_outage": "wait",
+            "max_wait_seconds": 60,
+            "min_confidence": 0.5,
+            "reuse_within_seconds": 0,
+            "chunk": 500,
+            "window": 4,
+            "total": 1,
+            "held": 0,
+            "worst_case": 2,
+        },
+        "enrichment_job_providers": {**of_job, "provider": "hunter", "position": 0, "credit_cost": 2},
+        "enrichment_records": {
+            **of_job,
+            "position": 1,
+            "key": "1",
+            "input": {"domain": "example.com"},
+            "subject": {"domain": "example.com"},
+            "subject_key": "domain:example.com",
+            "leader": 1,
+        },
+        "enrichment_answers": {
+            **of_job,
+            "position": 1,
+            "provider": "hunter",
+            "outcome": "found",
+            "found": {"name": ["Example", 1.0]},
+            "credits": 2,
+            "answered_at": datetime.now(UTC),
+        },
+        "enrichment_reservations": {**of_job, "provider": "hunter", "first": 1, "credits": 2},
+    }
+
+
+def insert_rows(connection: Connection, workspace_id: UUID) -> None:
+    """Put a row into every table. Raises KeyError with the name of a table that has none here."""
+    rows = rows_of(workspace_id)
+    for table in metadata.sorted_tables:
+        connection.execute(insert(table).values(rows[table.name]))
