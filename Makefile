@@ -43,7 +43,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet $(UV) >$(LOG) 2>&1 || { \
 		echo "make: uv cannot be installed; is there a network? ($$(tail -n 1 $(LOG)))" >&2; exit 1; }
 	@echo "Installing the dependencies into $(VENV) …"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock >$(LOG) 2>&1 \
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock >$(LOG) 2>&1 \
 		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable . >>$(LOG) 2>&1 || { \
 		echo "make: the dependencies cannot be installed; is there a network? The reason is in $(LOG)" >&2; exit 1; }
 	@touch $@

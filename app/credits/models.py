@@ -7,7 +7,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Identity,
-    Index,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -31,8 +31,8 @@ credit_entries = Table(
     "credit_entries",
     metadata,
     Column("workspace_id", Uuid, ForeignKey("credit_accounts.workspace_id", ondelete="CASCADE"), nullable=False),
-    Column("seq", BigInteger, Identity(always=True), primary_key=True),
-    Column("id", Uuid, nullable=False, unique=True),
+    Column("seq", BigInteger, Identity(always=True), nullable=False),
+    Column("id", Uuid, nullable=False),
     Column("kind", Text, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("held_amount", BigInteger, nullable=False),
@@ -44,7 +44,7 @@ credit_entries = Table(
     # What this entry is the effect of: ``charge:<job>:<record>:<provider>``. A second effect of the same is refused.
     Column("business_key", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("workspace_id", "seq"),
     UniqueConstraint("workspace_id", "business_key"),
-    Index(None, "workspace_id", "seq"),
     CheckConstraint("kind IN ('grant', 'hold', 'charge', 'release', 'refund', 'expiry', 'clawback')", name="kind"),
 )

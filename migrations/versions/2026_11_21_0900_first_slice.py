@@ -235,11 +235,9 @@ def upgrade() -> None:
             name=op.f("fk_credit_entries_credit_accounts"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_credit_entries")),
-        sa.UniqueConstraint("id", name=op.f("uq_credit_entries_id")),
+        sa.PrimaryKeyConstraint("workspace_id", "seq", name=op.f("pk_credit_entries")),
         sa.UniqueConstraint("workspace_id", "business_key", name=op.f("uq_credit_entries_workspace_id_business_key")),
     )
-    op.create_index(op.f("ix_credit_entries_workspace_id_seq"), "credit_entries", ["workspace_id", "seq"], unique=False)
     op.create_table(
         "enrichment_answers",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
@@ -253,7 +251,8 @@ def upgrade() -> None:
         sa.Column("tries", sa.SmallInteger(), server_default="1", nullable=False),
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "outcome IN ('found', 'missed', 'unreachable', 'skipped_outage', 'gave_up', 'rejected', 'malformed', 'budget', 'retrying')",
+            "outcome IN ('found', 'missed', 'unreachable', 'skipped_outage', 'gave_up', 'rejected', 'malformed',"
+            " 'budget', 'retrying')",
             name=op.f("ck_enrichment_answers_outcome"),
         ),
         sa.ForeignKeyConstraint(
@@ -397,7 +396,6 @@ def downgrade() -> None:
     op.drop_table("enrichment_records")
     op.drop_table("enrichment_job_providers")
     op.drop_table("enrichment_answers")
-    op.drop_index(op.f("ix_credit_entries_workspace_id_seq"), table_name="credit_entries")
     op.drop_table("credit_entries")
     op.drop_index(op.f("ix_outbox_commands_workflow_id_id"), table_name="outbox_commands")
     op.drop_index(op.f("ix_outbox_commands_due_at"), table_name="outbox_commands")
