@@ -4,10 +4,12 @@ Every figure is a ratio to a floor that was measured in the same run, where ther
 """
 
 import argparse
+import secrets
 import tempfile
 from pathlib import Path
 
 from app.temporal import run_async
+from benchmarks.kills import kills
 from benchmarks.measure import Row, report
 from benchmarks.rig import running_rig
 from benchmarks.throughput import throughput
@@ -15,21 +17,28 @@ from benchmarks.throughput import throughput
 OUTPUT = Path("build/bench.json")
 
 
-async def run(names: list[str]) -> list[Row]:
+async def run(names: list[str], seed: int) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as directory:
-        async with running_rig(Path(directory), HOLDFAST_CREDITS__LOCAL_GRANT="100000000") as rig:
-            if "throughput" in names:
-                rows += await throughput(rig, 10_000, 0.80)
-            if "large" in names:
-                rows += await throughput(rig, 100_000, 0.85)
+        if "throughput" in names or "large" in names:
+            async with running_rig(Path(directory), HOLDFAST_CREDITS__LOCAL_GRANT="100000000") as rig:
+                if "throughput" in names:
+                    rows += await throughput(rig, 10_000, 0.80)
+                if "large" in names:
+                    rows += await throughput(rig, 100_000, 0.85)
+        if "kills" in names:
+            rows += await kills(Path(directory), seed=seed)
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=["throughput", "large"])
-    rows = run_async(run(parser.parse_args().names))
+    parser.add_argument("names", nargs="*", default=["throughput", "large", "kills"])
+    parser.add_argument(
+        "--seed", type=int, default=secrets.randbelow(1_000_000), help="of the moments of the kills; printed, to repeat"
+    )
+    arguments = parser.parse_args()
+    rows = run_async(run(arguments.names, arguments.seed))
     print(report(rows, OUTPUT))
 
 

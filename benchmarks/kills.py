@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -21,15 +21,15 @@ from app.settings import Settings
 from benchmarks.measure import Row
 from benchmarks.rig import PROVIDERS, Rig, domains, running_rig
 
-LATENCY_MS = 50.0
+LATENCY_MS = 100.0
 HIT_RATE = 0.5
 TARGET_SECONDS = 6.0
 # The supervisor waits longer after each death, and a worker that comes late finds the heartbeats of the last one
 # expired: that would flatter the figure. So a few kills a stack.
 ROUNDS, KILLS_A_ROUND = 5, 4
-# 100 calls of 50 ms in flight and 1.75 calls a record end at most 1,143 records a second: four lives of two seconds
+# 100 calls of 100 ms in flight and 1.75 calls a record end at most 571 records a second: four lives of three seconds
 # do not see the end of this job.
-RECORDS, LONGEST_LIFE_SECONDS = 10_000, 2.0
+RECORDS, LONGEST_LIFE_SECONDS = 7_000, 3.0
 _OPTIONS = {"fields": ["name"], "providers": list(PROVIDERS)}
 
 
@@ -66,11 +66,12 @@ async def kills(directory: Path, *, seed: int) -> list[Row]:
     return rows(outcomes)
 
 
-async def kill_workers(
-    rig: Rig, random: Random, *, kills: int, records: int, longest_life_seconds: float
-) -> Outcome:
-    """Run one job on a stack with one worker and kill that so many times, each time at a moment within so many seconds
-    after its first call."""
+async def kill_workers(rig: Rig, random: Random, *, kills: int, records: int, longest_life_seconds: float) -> Outcome:
+    """Run one job and kill the stack's only worker so many times, each at a random moment of at most so many seconds
+    after its first call.
+
+    The job must be long enough for that. Raises TimeoutError when no call follows a kill, or the job does not end.
+    """
     await rig.shape_providers(latency_ms=LATENCY_MS, hit_rate=HIT_RATE)
     calls = CallLog(rig)
     seconds = []
@@ -122,12 +123,12 @@ class CallLog:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self._lives: list[Counter[tuple[str, str]]] = []
-        self.billed: dict[str, Counter[str]] = {provider: Counter() for provider in PROVIDERS}
+        self.billed: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     async def first(self, *, within_seconds: float = 60) -> float:
         """The moment (monotonic) of the first call of this life. Raises TimeoutError when there is none."""
         async with asyncio.timeout(within_seconds):
-            while not await self._total():
+            while not await self._total():  # noqa: ASYNC110  the sandbox is another process
                 await asyncio.sleep(0.02)
         return time.monotonic()
 
@@ -141,8 +142,8 @@ class CallLog:
         life: Counter[tuple[str, str]] = Counter()
         for provider, received in (await self._rig.sandbox("GET", "/_calls")).items():
             # A visit to www. follows a redirect: it belongs to the call that began at the bare domain.
-            life |= Counter({(provider, k): n for k, n in received["by_key"].items() if not k.startswith("www.")})
-            self.billed.setdefault(provider, Counter()).update(received["charged_by_key"])
+            life.update({(provider, k): n for k, n in received["by_key"].items() if not k.startswith("www.")})
+            self.billed[provider].update(received["charged_by_key"])
         self._lives.append(life)
         await self._rig.sandbox("DELETE", "/_calls")
 
@@ -186,16 +187,18 @@ def rows(outcomes: list[Outcome]) -> list[Row]:
     violations = [violation for outcome in outcomes for violation in outcome.violations]
     unexplained = sum(outcome.unexplained for outcome in outcomes)
     bound = min(outcome.bound for outcome in outcomes)
+    most = max(repeated)
     p95 = seconds[math.ceil(0.95 * len(seconds)) - 1]
+    in_time = p95 <= TARGET_SECONDS
     for violation in violations:
         print(f"  {violation}")
     return [
         Row(f"{label}: lost", lost, "records", target="0", met=lost == 0),
         Row(f"{label}: charged twice", doubled, "charges", target="0", met=doubled == 0),
         Row(f"{label}: rules of the audit broken", len(violations), "rules", target="0", met=not violations),
-        Row(f"{label}: most calls repeated after one", max(repeated), "calls", target=f"≤ {bound}", met=max(repeated) <= bound),
+        Row(f"{label}: most calls repeated after one", most, "calls", target=f"≤ {bound}", met=most <= bound),
         Row(f"{label}: calls repeated in all", sum(repeated), "calls"),
         Row(f"{label}: calls repeated without one", unexplained, "calls", target="0", met=unexplained == 0),
-        Row(f"{label}: restart to first call, p95", p95, "s", target=f"≤ {TARGET_SECONDS:g} s", met=p95 <= TARGET_SECONDS),
+        Row(f"{label}: restart to first call, p95", p95, "s", target=f"≤ {TARGET_SECONDS:g} s", met=in_time),
         Row(f"{label}: restart to first call, longest", seconds[-1], "s"),
     ]  # fmt: skip

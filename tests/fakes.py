@@ -31,7 +31,7 @@ class FakeSource:
         self.capabilities = Capabilities({"company": fields}, {"company": (frozenset({"domain"}),)}, False)
         self.credit_cost = credit_cost
         self.last_answer_at: float | None = None
-        self.answer = answer or (lambda query: Found({field: f"{name} {query.key}" for field in fields}))
+        self.answer = answer or (lambda query: Found(dict.fromkeys(fields, f"{name} {query.key}")))
         self.latency = latency
         self.calls: Counter[str] = Counter()
         self.started_at: list[float] = []

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.db import Sessions, create_engine
-from app.enrichment.audit import audit, answered_subjects
+from app.enrichment.audit import answered_subjects, audit
 from app.enrichment.audit_repository import Audit
 from app.errors import Unavailable
 from app.settings import Settings, SettingsError, load_settings

@@ -230,7 +230,8 @@ class _Run:
                 self._end_rest("rejected", error.code)
                 return None
             case RateLimited() as error:
-                delay = min(error.retry_after or 1.0, LONGEST_PARK_SECONDS) * uniform(1, 1.1)  # noqa: S311
+                delay = min(error.retry_after or 1.0, LONGEST_PARK_SECONDS) * uniform(1, 1.1)  # noqa: S311  # jitter
+                await self._flusher.drain()
                 await self._park(delay, error.message, counts=False)
                 return RateLimited(error.provider, "throttled", retry_after=delay)
             case CircuitOpen() as error:
@@ -247,11 +248,13 @@ class _Run:
 
     async def _wait_for_recovery(self, error: ProviderError) -> AppError | None:
         """The provider is away: skip it, or wait for as long as the job allows."""
+        # First what is in flight: an answer ends a wait, and must not end the one that begins here.
+        await self._flusher.drain()
         if self._job.on_outage == "skip":
             self._end_rest("skipped_outage", error.code)
             return None
-        # Jitter, so that what waits for the same circuit does not come back in the same moment.
-        delay = min((error.retry_after or 1.0) * uniform(1, 1.3), LONGEST_PARK_SECONDS)  # noqa: S311
+        # So that what waits for the same circuit does not come back in the same moment.
+        delay = min((error.retry_after or 1.0) * uniform(1, 1.3), LONGEST_PARK_SECONDS)  # noqa: S311  # jitter
         waited = await self._park(delay, error.message, counts=True)
         left = self._job.max_wait_seconds - waited
         if left <= 0:
@@ -261,8 +264,6 @@ class _Run:
         return error
 
     async def _park(self, delay: float, message: str, *, counts: bool) -> float:
-        # First what is in flight: an answer ends a wait, and must not end the one that begins here.
-        await self._flusher.drain()
         async with self._sessions.for_workspace(UUID(self._command.workspace_id)) as session:
             return await repository.park(
                 session,

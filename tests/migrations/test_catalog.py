@@ -110,7 +110,8 @@ def test_a_mistake_is_found(catalog: psycopg.Connection, rule: str, mistake: str
 def test_the_roles_of_programs_pass_by_no_policy(catalog: psycopg.Connection, role: str) -> None:
     granted = catalog.execute(
         """
-        SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication, pg_has_role(oid, current_user, 'MEMBER')
+        SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,
+               pg_has_role(oid, current_user, 'MEMBER')
         FROM pg_roles WHERE rolname = %s
         """,
         (role,),

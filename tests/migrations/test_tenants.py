@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
-from sqlalchemy import ClauseElement, Table, delete, func, insert, literal_column, select, text, update
+from sqlalchemy import ClauseElement, Table, delete, func, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
 from app.db import Session, Sessions, create_engine, new_id
@@ -21,8 +21,8 @@ from tests.migrations.rows import insert_rows, rows_of
 from tests.servers import Database
 
 TENANT_TABLES = [table for table in TABLES if "workspace_id" in table.columns or table is workspaces]
+# The application writes to the outbox and reads nothing there, not even its own.
 READABLE = [table for table in TENANT_TABLES if table is not outbox_commands]
-# holdfast_app may do something to each of these but read the outbox.
 every_tenant_table = pytest.mark.parametrize("table", TENANT_TABLES, ids=lambda table: table.name)
 
 
@@ -88,7 +88,8 @@ async def changed(session: Session, statement: ClauseElement) -> int:
         async with session.begin_nested():
             return int((await session.execute(statement)).rowcount)  # type: ignore[call-overload]
     except ProgrammingError as error:
-        assert isinstance(error.orig, InsufficientPrivilege)
+        if not isinstance(error.orig, InsufficientPrivilege):
+            raise
         return 0
 
 
@@ -143,8 +144,8 @@ async def test_a_session_of_no_workspace_sees_no_tenants_row(tenants: Tenants, t
 async def test_a_session_of_no_workspace_changes_nothing(tenants: Tenants, table: Table) -> None:
     before = await tenants.everything()
     async with tenants.app.unscoped() as session:
-        same = {workspace_of(table): literal_column(workspace_of(table).name)}
-        assert await changed(session, update(table).values(same)) == 0
+        same = workspace_of(table)
+        assert await changed(session, update(table).values({same: same})) == 0
         assert await changed(session, delete(table)) == 0
         async with refused(session):
             await session.execute(insert(table).values(rows_of(tenants.ours)[table.name]))
@@ -154,10 +155,3 @@ async def test_a_session_of_no_workspace_changes_nothing(tenants: Tenants, table
 async def test_the_application_cannot_read_the_outbox_not_even_its_own(tenants: Tenants) -> None:
     async with tenants.app.for_workspace(tenants.ours) as session, refused(session):
         await session.execute(select(outbox_commands.c.id))
-
-
-async def test_a_workspace_that_is_none_is_an_error_not_an_open_door(tenants: Tenants) -> None:
-    with pytest.raises(Exception, match="invalid input syntax for type uuid"):
-        async with tenants.app.unscoped() as session:
-            await session.execute(text("SELECT set_config('holdfast.workspace_id', '%', true)"))
-            await count(session, workspaces)

@@ -118,5 +118,5 @@ async def _head(reader: asyncio.StreamReader) -> str:
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until something holds; the test's own time limit is the patience."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - there is no event for what the condition looks at
+        while not condition():
             await asyncio.sleep(0)

@@ -56,7 +56,7 @@ def command(workspace_id: UUID, job_id: UUID, source: FakeSource, *, last: int =
     return Lookup(str(workspace_id), str(job_id), source.name, 1, last, is_last)
 
 
-async def run(sessions: Sessions, source: FakeSource, lookup: Lookup, **kwargs: object) -> LookupDone:
+async def run(sessions: Sessions, source: FakeSource, lookup: Lookup) -> LookupDone:
     return await look_up(sessions, source, lookup, SETTINGS, stopping=lambda: False)
 
 
@@ -177,6 +177,17 @@ async def test_a_job_that_skips_outages_goes_on_at_once(sessions: Sessions, work
     done = await run(sessions, source, command(workspace, job_id, source, is_last=False))
 
     assert done == LookupDone(calls=0, found=0, open_records=30)
+    assert set((await outcomes(sessions, workspace, job_id)).values()) == {"skipped_outage"}
+
+
+async def test_a_small_job_that_skips_outages_goes_on_though_no_circuit_opened(
+    sessions: Sessions, workspace: UUID
+) -> None:
+    source = FakeSource(answer=lambda _: Transient("alpha", "503"))
+    job_id = await make_job(sessions, workspace, DOMAINS[:3], [source], on_outage="skip")
+
+    assert (await run(sessions, source, command(workspace, job_id, source))).open_records == 0
+
     assert set((await outcomes(sessions, workspace, job_id)).values()) == {"skipped_outage"}
 
 

@@ -22,7 +22,7 @@ from tests.app.local.stacks import PARTS, get, mark, marks, stack_in
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  other processes set no event
+        while not condition():
             await asyncio.sleep(0.02)
 
 

@@ -43,7 +43,7 @@ def supervisor(tmp_path: Path) -> Watched:
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  other processes set no event
+        while not condition():
             await asyncio.sleep(0.01)
 
 

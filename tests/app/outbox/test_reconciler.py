@@ -68,8 +68,8 @@ async def test_jobs_of_a_temporal_that_lost_its_database_are_started_again(datab
             await stack.until(job_id, lambda job: job["matched"] > 0)
             workspace_id = stack.workspace_id
     with running_temporal() as address:
-        async with open_stack(database, address, [source]) as stack, stack.worker():
-            stack = Stack(stack.resources, stack.owner, workspace_id)
+        async with open_stack(database, address, [source]) as other, other.worker():
+            stack = Stack(other.resources, other.owner, workspace_id)
 
             job = await stack.until_finished(job_id)
 
