@@ -101,7 +101,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
             for p, turns in batch
             for provider, name in turns
         ]  # fmt: skip
-        found = [(uuid7(), p, credits, provider) for p, provider, outcome, _, credits, _ in answers if credits]
+        found = [(uuid7(), p, price, provider) for p, provider, _, _, price, _ in answers if price]
         async with writing, connection.transaction():
             await connection.execute(ANSWERS, (workspace_id, job_id, *map(list, zip(*answers, strict=True))))
             ends = [(p, "matched" if turns[-1][1] else "not_found") for p, turns in batch]

@@ -12,50 +12,57 @@ import psycopg
 from temporalio.client import Client
 
 from app.db import new_id
-from benchmarks.measure import Row, Usage, watched
+from benchmarks.measure import Row, watched
 from benchmarks.rig import PROVIDERS, Rig, domains
 
 LATENCY_MS = 20.0
 HIT_RATE = 0.5
 
 
-async def throughput(rig: Rig, count: int, target: float, *, floor_runs: int = 1) -> list[Row]:
-    """The floor and a job over the same number of records, in turn."""
+async def throughput(rig: Rig, count: int, target: float, *, runs: int = 1) -> list[Row]:
+    """The floor and a job over the same number of records, in turn, `runs` times; the run with the median ratio."""
     await rig.shape_providers(latency_ms=LATENCY_MS, hit_rate=HIT_RATE)
     await _floor(rig, domains(500, salt="warm"))
     await rig.until_finished((await rig.submit(domains(500, salt="hot"), **_OPTIONS))["id"], seconds=60)
+    measured = [await _pair(rig, domains(count, salt=f"bench{count}-{run}"), target) for run in range(runs)]
+    measured.sort(key=lambda rows: rows[0].ratio or 0)
+    return measured[len(measured) // 2]
 
-    names = domains(count, salt=f"bench{count}")
+
+async def _pair(rig: Rig, names: list[str], target: float) -> list[Row]:
     floor = await _floor(rig, names)
+    count = len(names)
     async with watched(rig.state.pids) as usage:
         job = await rig.submit(names, **_OPTIONS)
         job = await rig.until_finished(job["id"], seconds=120 + count / 200)
     assert job["status"] == "completed", job
-    seconds = (_time(job["finished_at"]) - _time(job["created_at"])).total_seconds()
-    events = await _history_events(rig, job["workflow"]["id"])
-    rate = count / seconds
-    label = f"{count:,} records, 3 providers at {LATENCY_MS:.0f} ms"
+    # From the beginning of the transaction that stores the records, as the floor's clock does.
+    rate = count / (_time(job["finished_at"]) - _time(job["created_at"])).total_seconds()
     ratio = rate / floor["records_per_second"]
-    per_thousand = events / count * 1000
+    memory = usage["worker"].peak_mb
+    events = await _history_events(rig, job["workflow"]["id"]) / count * 1000
+    label = f"{count:,} records, 3 providers at {LATENCY_MS:.0f} ms"
     rows = [
-        Row(f"{label}: throughput", rate, "records/s", floor["records_per_second"], ratio, f"≥ {target} of the floor", ratio >= target),
-        Row(f"{label}: worker peak memory", usage["worker"].peak_mb, "MB", floor["peak_mb"], None, "< 250 MB", usage["worker"].peak_mb < 250),
-        Row(f"{label}: history", per_thousand, "events/1,000", None, None, "< 60", per_thousand < 60),
-    ]  # fmt: skip
+        Row(
+            f"{label}: throughput",
+            rate,
+            "records/s",
+            floor["records_per_second"],
+            ratio,
+            f"≥ {target} of the floor",
+            ratio >= target,
+        ),
+        Row(f"{label}: worker peak memory", memory, "MB", floor["peak_mb"], None, "< 250 MB", memory < 250),
+        Row(f"{label}: history", events, "events/1,000", None, None, "< 60", events < 60),
+    ]
     for role, used in usage.items():
-        rows += _usage(label, role, used, count)
+        rows.append(Row(f"{label}: CPU, {role}", used.cpu_seconds / count * 1000, "s/1,000"))
+        rows.append(Row(f"{label}: peak memory, {role}", used.peak_mb, "MB"))
     rows.append(Row(f"{label}: CPU, floor process", floor["cpu_seconds"] / count * 1000, "s/1,000"))
     return rows
 
 
 _OPTIONS = {"fields": ["name"], "providers": list(PROVIDERS)}
-
-
-def _usage(label: str, role: str, used: Usage, count: int) -> list[Row]:
-    return [
-        Row(f"{label}: CPU, {role}", used.cpu_seconds / count * 1000, "s/1,000"),
-        Row(f"{label}: peak memory, {role}", used.peak_mb, "MB"),
-    ]
 
 
 async def _floor(rig: Rig, names: list[str]) -> dict[str, float]:

@@ -5,9 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from app.cli.connection import DATA_DIR, DataDirOption, Target, connect
+from app.cli.console import new_console
 from app.cli.errors import CommandFailed
 from app.cli.run import run
 from app.local.state import LocalState
@@ -21,7 +20,7 @@ def audit(*, data_dir: DataDirOption = DATA_DIR) -> None:
 
 
 async def _audit(target: Target) -> None:
-    async with connect(target, Console(stderr=True)) as connection:
+    async with connect(target, new_console(stderr=True)) as connection:
         if connection.stack is None:
             raise CommandFailed("The audit reads the database of the embedded stack.")
         await audit_stack(connection.stack)

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from rich.console import Console
 from rich.table import Table
 
+from app.cli.console import new_console
 from app.db import Sessions, create_engine
 from app.enrichment.audit import answered_subjects, audit
 from app.enrichment.audit_repository import Audit
@@ -46,27 +46,52 @@ def bill(calls: Mapping[str, Mapping[str, int]], answered: Mapping[str, set[str]
 
 def report(figures: Audit, billed: Billed | None) -> Table:
     """The figures, beside each what it must be equal to."""
+    accounted = figures.records_out + figures.records_pending
+    under_way = f" + under way {figures.records_pending:,}" if figures.records_pending else ""
+    rows = [
+        (
+            "records in",
+            f"{figures.records_in:,}",
+            _equals(accounted, figures.records_in, f"records out {figures.records_out:,}{under_way}"),
+        ),
+        (
+            "provider results",
+            f"{figures.found:,}",
+            _equals(figures.charges, figures.found, f"ledger charges {figures.charges:,}"),
+        ),
+        (
+            "credits of results",
+            f"{figures.found_credits:,}",
+            _equals(figures.charged_credits, figures.found_credits, f"credits charged {figures.charged_credits:,}"),
+        ),
+        (
+            "balance",
+            f"{figures.balance:,}",
+            _equals(figures.entries_balance, figures.balance, f"sum of entries {figures.entries_balance:,}"),
+        ),
+        (
+            "held",
+            f"{figures.held:,}",
+            _equals(figures.entries_held, figures.held, f"sum of entries {figures.entries_held:,}"),
+        ),
+        ("lost", f"{figures.lost:,}", ""),
+        ("doubled", f"{figures.doubled:,}", ""),
+        ("lost to outages", f"{figures.waited_seconds:.1f} s", "waiting for providers that were away"),
+    ]
+    if billed is not None:
+        rows.append(("billed by the providers", f"{billed.subjects:,}", f"without an answer here {billed.lost:,}"))
+        rows.append(("billed again", f"{billed.again:,}", "after the crash: our cost, charged to nobody"))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
-    pending = f", {figures.records_pending:,} under way" if figures.records_pending else ""
-    rows = [
-        ("records in", f"{figures.records_in:,}", f"out {figures.records_out:,}{pending}"),
-        ("provider results", f"{figures.found:,}", f"ledger charges {figures.charges:,}"),
-        ("credits of results", f"{figures.found_credits:,}", f"of charges {figures.charged_credits:,}"),
-        ("balance", f"{figures.balance:,}", f"sum of entries {figures.entries_balance:,}"),
-        ("held", f"{figures.held:,}", f"sum of entries {figures.entries_held:,}"),
-        ("lost", f"{figures.lost:,}", ""),
-        ("doubled", f"{figures.doubled:,}", ""),
-    ]
-    if billed is not None:
-        rows.append(("billed by the providers", f"{billed.subjects:,}", f"without an answer here {billed.lost:,}"))
-        rows.append(("asked again after a crash", f"{billed.again:,}", "our cost, charged to nobody"))
-    rows.append(("lost to outages", f"{figures.waited_seconds:.1f} s", "waiting for providers that were away"))
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _equals(value: int, expected: int, said: str) -> str:
+    return f"{'=' if value == expected else '≠'} {said}"
 
 
 async def _read(settings: Settings, workspace_id: UUID) -> tuple[Audit, Mapping[str, set[str]]]:
@@ -93,13 +118,13 @@ def main() -> None:
         billed = bill(_billed_keys(given.sandbox), answered) if given.sandbox else None
     except (SettingsError, Unavailable, OSError) as error:
         sys.exit(f"The audit could not be made: {error}")
-    console = Console()
+    console = new_console()
     console.print(report(figures, billed))
     problems = list(figures.violations)
     if billed is not None and billed.lost:
         problems.append(f"billed by a provider, and lost here ({billed.lost})")
     for problem in problems:
-        console.print(f"VIOLATION: {problem}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"VIOLATION: {problem}", style="bold red")
     console.print("The audit found violations." if problems else "All adds up.", style="bold")
     sys.exit(1 if problems else 0)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from urllib.parse import quote
 
 import aiohttp
 
@@ -49,7 +50,7 @@ class Api:
             return Job.of(await self._json("POST", self._jobs, data=form))
 
     async def job(self, job_id: str) -> Job:
-        return Job.of(await self._json("GET", f"{self._jobs}/{job_id}"))
+        return Job.of(await self._json("GET", self._job(job_id)))
 
     async def jobs(self, *, limit: int, status: str | None = None) -> list[Job]:
         """The newest first."""
@@ -58,7 +59,7 @@ class Api:
 
     async def steer(self, job_id: str, verb: Verb) -> Job:
         """The job as it is after that; of "retry" the new one."""
-        return Job.of(await self._json("POST", f"{self._jobs}/{job_id}/{verb}"))
+        return Job.of(await self._json("POST", f"{self._job(job_id)}/{verb}"))
 
     async def prices(self) -> Mapping[str, int]:
         """Credits for a found result, by provider."""
@@ -70,7 +71,7 @@ class Api:
         patience = _Patience()
         while True:
             try:
-                async with self._request("GET", f"{self._jobs}/{job_id}/events", headers=heard) as answer:
+                async with self._request("GET", f"{self._job(job_id)}/events", headers=heard) as answer:
                     async for event in _events(answer.content):
                         patience.renew()
                         heard["Last-Event-ID"] = event["id"]
@@ -87,9 +88,12 @@ class Api:
 
     async def export(self, job_id: str, format_: str) -> AsyncIterator[bytes]:
         """The result of the job as blocks of ``csv`` or ``jsonl``."""
-        async with self._request("GET", f"{self._jobs}/{job_id}/export", params={"format": format_}) as answer:
+        async with self._request("GET", f"{self._job(job_id)}/export", params={"format": format_}) as answer:
             async for block in answer.content.iter_chunked(_BLOCK_BYTES):
                 yield block
+
+    def _job(self, job_id: str) -> str:
+        return f"{self._jobs}/{quote(job_id, safe='')}"
 
     async def _json(self, method: str, path: str, **arguments: Any) -> Any:
         async with self._request(method, path, **arguments) as answer:

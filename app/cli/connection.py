@@ -78,12 +78,15 @@ async def connect(target: Target, console: Console, *, new: bool = False) -> Asy
 @asynccontextmanager
 async def own_stack(options: StackOptions, console: Console) -> AsyncIterator[Connection]:
     """A stack for the length of the block. Raises StackError."""
-    console.print(f"Starting the embedded stack in {options.data_dir} …", highlight=False)
-    stack = await up(options, say=lambda line: console.print(line, markup=False, highlight=False))
+    console.print(f"Starting the embedded stack in {options.data_dir} …")
+    stack = await up(options, say=console.print)
     try:
+        addresses = f"API {stack.state.api_url}/api/v1, Temporal UI {stack.state.temporal_ui_url}"
+        console.print(f"It is ready for as long as this takes: {addresses}")
         async with _api_of(stack.state) as api:
             yield Connection(api, stack.state, is_own=True)
     finally:
+        console.print("Stopping the embedded stack …")
         await stack.stop()
 
 

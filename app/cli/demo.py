@@ -13,6 +13,7 @@ from rich.console import Console
 
 from app.cli.audit import audit_stack
 from app.cli.connection import Connection, own_stack
+from app.cli.console import new_console
 from app.cli.display import clock, display, outcome
 from app.cli.errors import CommandFailed
 from app.cli.follow import save
@@ -27,8 +28,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "companies.csv"
 DIRECTORY = Path(".holdfast") / "demo"
 
 _FIELDS = ["description", "industry", "employee_count", "phone", "linkedin_url", "mail_provider"]
-# The sandbox answers so slowly that both blows fall in mid-run.
-_LATENCY_MS = 120
+# The sandbox answers so slowly that both blows fall in mid-run: jobs are told of once a second.
+_LATENCY_MS = {"website": 100, "dns": 100, "hunter": 200, "apollo": 200}
 _OUTAGE_SECONDS = 10
 # Calls of the provider after which it goes away, and after which the worker is killed in the midst of the next one's.
 _OUTAGE_AFTER_CALLS = 100
@@ -42,7 +43,7 @@ def demo() -> None:
 
     Takes about a minute, and a directory of its own that begins empty: .holdfast/demo.
     """
-    run(_demo(Console()))
+    run(_demo(new_console()))
 
 
 async def _demo(console: Console) -> None:
@@ -57,21 +58,22 @@ async def _demo(console: Console) -> None:
             job = await _enrich(connection, connection.stack, sandbox, console)
         result = DIRECTORY / f"{EXAMPLE.stem}.enriched.csv"
         await save(connection, job.id, result)
-        console.print("\n[bold]The audit, from the database")
+        console.print("\nThe audit, from the database:")
         await audit_stack(connection.stack, against_sandbox=True)
-        _tell(console, f"\nResult       {result}")
-        _tell(console, f"Temporal UI  {job.url}")
-        _tell(console, f"The stack ends now. To look around in it: holdfast up --data-dir {DIRECTORY}")
+        console.print(f"\nResult       {result}")
+        console.print(f"Temporal UI  {job.url}")
+        console.print(f"To look around in it: holdfast up --data-dir {DIRECTORY}")
 
 
 async def _enrich(connection: Connection, stack: LocalState, sandbox: aiohttp.ClientSession, console: Console) -> Job:
     """Run the job with both blows. Raises CommandFailed where something of what is to be seen did not happen."""
-    for provider in (prices := await connection.api.prices()):
-        await _put(sandbox, f"/_options/{provider}", {"latency_ms": _LATENCY_MS})
+    prices = await connection.api.prices()
+    for provider, latency_ms in _LATENCY_MS.items():
+        await _put(sandbox, f"/_options/{provider}", {"latency_ms": latency_ms})
     job = await connection.api.start_job(EXAMPLE, {"entity": "company", "fields": _FIELDS})
-    _tell(console, f"Job {job.id}: {job.total:,} companies of {EXAMPLE.name}; {', '.join(prices)} answer in")
-    _tell(
-        console, f"{_LATENCY_MS} ms each, from the sandbox. Hunter's circuit is tried again after 3 s (default: 30).\n"
+    console.print(f"Job {job.id}: {job.total:,} companies of {EXAMPLE.name}; the sandbox is the providers,")
+    console.print(
+        "each slowed down to 100 or 200 ms an answer; hunter's circuit tries again after 3 s instead of 30.\n"
     )
     script = _Script(stack, sandbox, console)
     with display(console, prices) as screen:
@@ -79,7 +81,7 @@ async def _enrich(connection: Connection, stack: LocalState, sandbox: aiohttp.Cl
             screen.show(now)
             await script.see(now)
             job = now
-    _tell(console, outcome(job))
+    console.print(outcome(job))
     if job.status != "completed":
         raise CommandFailed(f"Job {job.id} {job.status}: {job.error}")
     if missing := script.missing():
@@ -95,8 +97,7 @@ class _Script:
         self._sandbox = sandbox
         self._console = console
         self._began = time.monotonic()
-        # Scene → seconds since the beginning.
-        self._seen: dict[str, float] = {}
+        self._seen: set[str] = set()
         self._calls_at_kill = 0
 
     async def see(self, job: Job) -> None:
@@ -126,7 +127,7 @@ class _Script:
     def _is_due(self, scene: str, condition: bool, *, after: str | None = None) -> bool:
         if scene in self._seen or not condition or (after is not None and after not in self._seen):
             return False
-        self._seen[scene] = time.monotonic() - self._began
+        self._seen.add(scene)
         return True
 
     def _kill_worker(self) -> None:
@@ -136,7 +137,7 @@ class _Script:
             self._say(f"KILL -9: the worker (process {pid}) is gone in the midst of its calls to apollo.")
 
     def _say(self, line: str) -> None:
-        _tell(self._console, f"  {time.monotonic() - self._began:4.1f} s  {line}")
+        self._console.print(f"  {time.monotonic() - self._began:4.1f} s  {line}")
 
 
 def _begin_anew(directory: Path) -> None:
@@ -161,14 +162,12 @@ def _set_environment(environment: MutableMapping[str, str]) -> None:
 
 
 async def _put(sandbox: aiohttp.ClientSession, path: str, body: Mapping[str, object]) -> None:
-    async with sandbox.put(path, json=body) as answer:
-        if not answer.ok:
-            raise CommandFailed(f"The sandbox refused {path}: {await answer.text()}")
+    try:
+        async with sandbox.put(path, json=body) as answer:
+            answer.raise_for_status()
+    except aiohttp.ClientError as error:
+        raise CommandFailed(f"The sandbox did not take {path}: {error}.") from None
 
 
 def _provider(job: Job, name: str) -> ProviderProgress:
     return next(each for each in job.providers if each.name == name)
-
-
-def _tell(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -83,7 +83,7 @@ class PlainDisplay:
         self._said = state
         calls = ", ".join(f"{each.name} {each.calls} calls {each.found} found" for each in job.providers)
         line = f"{job.done:4.0%}  {status_line(job)}; {calls}"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(line)
 
 
 def status_line(job: Job) -> str:

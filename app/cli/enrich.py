@@ -1,5 +1,6 @@
 """``holdfast enrich``: a CSV file in, the same file with what providers know out."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,9 +8,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from app.cli.connection import DATA_DIR, ApiKeyOption, ApiUrlOption, DataDirOption, Target, WorkspaceOption, connect
+from app.cli.connection import (
+    DATA_DIR,
+    ApiKeyOption,
+    ApiUrlOption,
+    Connection,
+    DataDirOption,
+    Target,
+    WorkspaceOption,
+    connect,
+)
+from app.cli.console import new_console
 from app.cli.errors import CommandFailed
 from app.cli.follow import check_writable, follow, format_of, save
+from app.cli.job import Job
 from app.cli.run import run
 
 
@@ -34,19 +46,31 @@ def enrich(
     """
     result = out or file.parent / f"{file.stem}.enriched.csv"
     options = {"entity": entity, **_listed("fields", fields), **_listed("providers", providers)}
-    run(_enrich(file, result, options, Target(data_dir, api_url, api_key, workspace), Console()))
+    run(_enrich(file, result, options, Target(data_dir, api_url, api_key, workspace), new_console()))
 
 
 async def _enrich(file: Path, result: Path, options: Mapping[str, Any], target: Target, console: Console) -> None:
     _check_paths(file, result)
     async with connect(target, console, new=True) as connection:
-        job = await connection.api.start_job(file, options)
-        console.print(f"Job {job.id} of {job.total:,} records.", highlight=False)
+        job = await _start(connection, file, options, target, console)
+        console.print(f"Job {job.id} of {job.total:,} records.")
         if connection.stack is not None and connection.stack.sandbox_url is not None:
-            console.print("The sandbox answers for the providers: the values are invented.", highlight=False)
+            console.print("The sandbox answers for the providers: the values are invented.")
         await follow(connection, job.id, target, console)
         await save(connection, job.id, result)
-    console.print(f"Written to {result}", highlight=False, soft_wrap=True)
+        console.print(f"Written to {result}")
+
+
+async def _start(
+    connection: Connection, file: Path, options: Mapping[str, Any], target: Target, console: Console
+) -> Job:
+    console.print(f"Uploading {file} …")
+    try:
+        return await connection.api.start_job(file, options)
+    except asyncio.CancelledError:
+        listing = f"holdfast jobs list{target.options()}"
+        console.print(f"Interrupted in the upload; whether a job began: {listing}")
+        raise
 
 
 def _check_paths(file: Path, result: Path) -> None:

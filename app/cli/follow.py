@@ -25,14 +25,14 @@ async def follow(connection: Connection, job_id: str, target: Target, console: C
             async for job in connection.api.watch(job_id):
                 screen.show(job)
     except asyncio.CancelledError:
-        console.print(left_running(connection, job_id, target), markup=False, highlight=False, soft_wrap=True)
+        console.print(left_running(connection, job_id, target))
         raise
     if job.status != "completed":
         because = f": {job.error}" if job.error else ""
         raise CommandFailed(
             f"Job {job_id} {job.status}{because}. What it found: holdfast jobs export {job_id}{target.options()}"
         )
-    console.print(outcome(job), markup=False, highlight=False, soft_wrap=True)
+    console.print(outcome(job))
     return job
 
 

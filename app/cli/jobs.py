@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from app.cli.client import Verb
 from app.cli.connection import (
@@ -19,6 +18,7 @@ from app.cli.connection import (
     WorkspaceOption,
     connect,
 )
+from app.cli.console import new_console
 from app.cli.display import status_line
 from app.cli.follow import check_writable, follow, format_of, left_running, save
 from app.cli.run import run
@@ -88,8 +88,9 @@ def export(
     run(_export(Target(data_dir, api_url, api_key, workspace), job_id, out, format_))
 
 
+# What is said of a stack that is started goes to standard error: programs read the other.
 async def _list(target: Target, status: str | None, limit: int) -> None:
-    async with connect(target, _stderr()) as connection:
+    async with connect(target, new_console(stderr=True)) as connection:
         for job in await connection.api.jobs(limit=limit, status=status):
             created = f"{job.created_at.astimezone():%Y-%m-%d %H:%M}"
             records = f"{job.ended:,}/{job.total:,} records"
@@ -97,13 +98,13 @@ async def _list(target: Target, status: str | None, limit: int) -> None:
 
 
 async def _watch(target: Target, job_id: str) -> None:
-    console = Console()
+    console = new_console()
     async with connect(target, console) as connection:
         await follow(connection, job_id, target, console)
 
 
 async def _steer(target: Target, job_id: str, verb: Verb) -> None:
-    async with connect(target, _stderr()) as connection:
+    async with connect(target, new_console(stderr=True)) as connection:
         job = await connection.api.steer(job_id, verb)
         if verb == "retry":
             typer.echo(f"Job {job.id} tries {job.total:,} records again.")
@@ -116,15 +117,10 @@ async def _export(target: Target, job_id: str, out: Path | None, format_: Format
     if out is not None:
         format_of(out)
         check_writable(out)
-    async with connect(target, _stderr()) as connection:
+    async with connect(target, new_console(stderr=True)) as connection:
         if out is not None:
             await save(connection, job_id, out)
             return
         async for block in connection.api.export(job_id, format_):
             sys.stdout.buffer.write(block)
         sys.stdout.flush()
-
-
-def _stderr() -> Console:
-    """For what is said of a stack that is started: the command's own output is read by programs."""
-    return Console(stderr=True)

@@ -115,7 +115,7 @@ def test_migrations_go_down_and_up_again_on_data(empty_database: Database) -> No
         insert_rows(connection, new_id())
 
 
-@pytest.mark.parametrize(("before", "revision"), pairwise(revisions()))
+@pytest.mark.parametrize(("before", "revision"), list(pairwise(revisions())))
 def test_a_migration_leaves_nothing_when_it_goes_down(empty_database: Database, before: str, revision: str) -> None:
     if before != "base":
         up(empty_database, before)
