@@ -37,10 +37,10 @@ _OPTIONS = {"fields": ["name"], "providers": list(PROVIDERS)}
 class Outcome:
     """What became of one job whose worker was killed several times.
 
-    `repeated` are the calls that each kill caused to be made again, `unexplained` those that no kill did; `bound` is
-    what a kill may cause. `seconds` are from each restart to the first call after it, `seconds_from_kill` from the kill.
     `lost` counts records without an end and things bought without an answer, `doubled` charges for what was charged
-    before.
+    before. `repeated` are the calls that each kill caused to be made again, `unexplained` those that no kill did;
+    `bound` is what a kill may cause. `seconds` are from each restart to the first call after it, `seconds_from_kill`
+    from the kill to that call.
     """
 
     lost: int

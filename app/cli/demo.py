@@ -29,11 +29,11 @@ DIRECTORY = Path(".holdfast") / "demo"
 
 _FIELDS = ["description", "industry", "employee_count", "phone", "linkedin_url", "mail_provider"]
 # The sandbox answers so slowly that both blows fall in mid-run: jobs are told of once a second.
-_LATENCY_MS = {"website": 100, "dns": 100, "hunter": 200, "apollo": 200}
+_LATENCY_MS = {"website": 100, "dns": 100, "hunter": 300, "apollo": 300}
 _OUTAGE_SECONDS = 10
-# Calls of the provider after which it goes away, and after which the worker is killed in the midst of the next one's.
-_OUTAGE_AFTER_CALLS = 100
-_KILL_AFTER_CALLS = 100
+# Calls of hunter after which it goes away, and calls of both that cost most between its return and the kill.
+_OUTAGE_AFTER_CALLS = 50
+_KILL_AFTER_CALLS = 40
 # The default of 30 s would make the recovery, not the outage, the longest part.
 _ENVIRONMENT = {"HOLDFAST_PROVIDERS__HUNTER__BREAKER__RESET_SECONDS": "3"}
 
@@ -73,7 +73,7 @@ async def _enrich(connection: Connection, stack: LocalState, sandbox: aiohttp.Cl
     job = await connection.api.start_job(EXAMPLE, {"entity": "company", "fields": _FIELDS})
     console.print(f"Job {job.id}: {job.total:,} companies of {EXAMPLE.name}; the sandbox is the providers,")
     console.print(
-        "each slowed down to 100 or 200 ms an answer; hunter's circuit tries again after 3 s instead of 30.\n"
+        "each slowed down to 100 or 300 ms an answer; hunter's circuit tries again after 3 s instead of 30.\n"
     )
     script = _Script(stack, sandbox, console)
     with display(console, prices) as screen:
@@ -98,7 +98,7 @@ class _Script:
         self._console = console
         self._began = time.monotonic()
         self._seen: set[str] = set()
-        self._calls_at_kill = 0
+        self._calls = 0
 
     async def see(self, job: Job) -> None:
         """Look at the job and do what is due."""
@@ -111,12 +111,14 @@ class _Script:
         if self._is_due("the waiting job", job.status == "waiting", after="the outage"):
             until = f" at {clock(hunter.waiting_until)}" if hunter.waiting_until else ""
             self._say(f"The job is `waiting`: Temporal asks again{until}. No worker is blocked, nothing fails.")
+        calls = hunter.calls + apollo.calls
         if self._is_due("the recovery", hunter.circuit == "closed", after="the open circuit"):
+            self._calls = calls
             self._say("Hunter is back: the circuit is closed, and the job goes on where it was.")
-        if self._is_due("the kill", apollo.calls >= _KILL_AFTER_CALLS, after="the recovery"):
-            self._calls_at_kill = apollo.calls
+        if self._is_due("the kill", calls >= self._calls + _KILL_AFTER_CALLS, after="the recovery"):
+            self._calls = calls
             self._kill_worker()
-        if self._is_due("the work after the kill", apollo.calls > self._calls_at_kill, after="the kill"):
+        if self._is_due("the work after the kill", calls > self._calls, after="the kill"):
             self._say("The lookups that died go on in the new worker, from the last committed answer.")
 
     def missing(self) -> list[str]:
@@ -134,7 +136,7 @@ class _Script:
         stack = running(DIRECTORY) or self._stack
         for pid in stack.pids["worker"]:
             send(pid, signal.SIGKILL)
-            self._say(f"KILL -9: the worker (process {pid}) is gone in the midst of its calls to apollo.")
+            self._say(f"KILL -9: the worker (process {pid}) is gone, with calls in flight that cost money.")
 
     def _say(self, line: str) -> None:
         self._console.print(f"  {time.monotonic() - self._began:4.1f} s  {line}")

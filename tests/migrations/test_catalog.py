@@ -102,8 +102,7 @@ def test_the_schema_keeps_the_rule(catalog: psycopg.Connection, rule: str) -> No
 )
 def test_a_mistake_is_found(catalog: psycopg.Connection, rule: str, mistake: str) -> None:
     catalog.execute(mistake)
-    [name] = found(catalog, rule)
-    assert "mistake" in name
+    assert any("mistake" in name for name in found(catalog, rule))
 
 
 @pytest.mark.parametrize("role", ["holdfast_app", "holdfast_platform"])
