@@ -145,7 +145,7 @@ class _Run:
         return bool(missing) and self._source.capabilities.can_look_up(self._query(record))
 
     def _query(self, record: OpenRecord) -> Query:
-        return Query(self._job.entity, record.subject_key, record.subject)
+        return Query(self._job.entity, record.subject_key, record.subject, self._fillable)
 
     async def _call_in_turn(self, queue: Iterator[OpenRecord]) -> None:
         while self._may_call() and await self._has_budget() and (record := next(queue, None)):

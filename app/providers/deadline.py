@@ -9,44 +9,53 @@ from types import TracebackType
 
 
 class Deadline:
-    """``with deadline:`` around what may take `seconds`; then it is cancelled and TimeoutError is raised.
+    """``with deadline.running():`` around what may take `seconds`; then it is cancelled and TimeoutError is raised.
 
-    One object serves any number of tasks of one event loop, each with one block at a time.
+    One object serves any number of tasks of one event loop.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         # By beginning, and so by deadline: dictionaries keep the order.
-        self._due: dict[asyncio.Task[object], float] = {}
+        self._running: dict[_Block, None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> None:
-        task, loop = _current_task(), asyncio.get_running_loop()
-        self._due[task] = loop.time() + self.seconds
+    def running(self) -> "_Block":
+        """A block that begins now, to be entered at once."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        if task is None:
+            raise RuntimeError("a deadline needs a task")
+        block = _Block(self._running, task, loop.time() + self.seconds)
         if self._timer is None:
             self._timer = loop.call_later(self.seconds, self._expire, loop)
+        return block
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        for block in list(self._running):
+            if block.due > loop.time():
+                self._timer = loop.call_at(block.due, self._expire, loop)
+                return
+            del self._running[block]
+            block.task.cancel()
+
+
+class _Block:
+    __slots__ = ("_running", "due", "task")
+
+    def __init__(self, running: "dict[_Block, None]", task: asyncio.Task[object], due: float) -> None:
+        self._running = running
+        self.task = task
+        self.due = due
+
+    def __enter__(self) -> None:
+        self._running[self] = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        task = _current_task()
-        has_expired = self._due.pop(task, None) is None
+        if self in self._running:
+            del self._running[self]
         # Cancelled by somebody else as well: then it is their cancellation that counts.
-        if has_expired and task.uncancel() == 0 and kind is asyncio.CancelledError:
+        elif self.task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise TimeoutError from error
-
-    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
-        for task, due in list(self._due.items()):
-            if due > loop.time():
-                self._timer = loop.call_at(due, self._expire, loop)
-                return
-            del self._due[task]
-            task.cancel()
-
-
-def _current_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a deadline needs a task")
-    return task

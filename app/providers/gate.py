@@ -150,7 +150,7 @@ class GatedSource:
         self._in_flight += 1
         started = perf_counter()
         try:
-            with self._deadline:
+            with self._deadline.running():
                 answer = await self._adapter.look_up(query)
         except TimeoutError:
             outcome = Transient

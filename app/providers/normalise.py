@@ -6,7 +6,7 @@ surrogate, neither of which a jsonb column takes.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from urllib.parse import urlsplit
 
 import idna
@@ -224,6 +224,14 @@ def facebook_handle(value: object) -> str | None:
 def github_handle(value: object) -> str | None:
     """The handle on GitHub."""
     return handle(value, "github.com")
+
+
+def asked_for(
+    fields: Collection[str] | None, readers: Iterable[tuple[str, Callable[[], JsonValue]]]
+) -> dict[str, JsonValue]:
+    """The fields that are asked for (None: all) and have a value. What nobody asked for is not read: that took half
+    the time of a call's answer."""
+    return known((name, read()) for name, read in readers if fields is None or name in fields)
 
 
 def known(values: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:

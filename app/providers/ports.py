@@ -4,7 +4,7 @@ Canonical fields and their meaning are those of docs/providers.md: domains lower
 countries ISO 3166-1 alpha-2 in ``country_code``, handles as URLs, empty strings never.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -34,11 +34,13 @@ SUBJECT_KEYS: Mapping[Entity, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True)
 class Query:
     """One subject to look up. `subject` holds normalised inputs (a subset of SUBJECT_KEYS[entity]);
-    `key` names it uniquely (``example.com``, ``ana@example.com``) and is what circuits count evidence by."""
+    `key` names it uniquely (``example.com``, ``ana@example.com``) and is what circuits count evidence by. `fields` are
+    those that are asked for, None for all: an adapter may leave out the others."""
 
     entity: Entity
     key: str
     subject: Mapping[str, str]
+    fields: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

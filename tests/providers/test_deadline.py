@@ -8,7 +8,7 @@ from app.providers.deadline import Deadline
 
 
 async def forever(deadline: Deadline) -> None:
-    with deadline:
+    with deadline.running():
         await asyncio.Event().wait()
 
 
@@ -22,7 +22,7 @@ async def test_what_is_late_gets_a_timeout_and_the_task_goes_on() -> None:
 
 async def test_what_is_in_time_is_left_alone() -> None:
     deadline = Deadline(0.05)
-    with deadline:
+    with deadline.running():
         await asyncio.sleep(0)
     await asyncio.sleep(0.1)
 
@@ -57,5 +57,5 @@ async def test_a_cancellation_in_the_moment_of_expiry_wins() -> None:
 
 
 async def test_an_error_of_its_own_passes_through() -> None:
-    with pytest.raises(ValueError, match="mine"), Deadline(1):
+    with pytest.raises(ValueError, match="mine"), Deadline(1).running():
         raise ValueError("mine")

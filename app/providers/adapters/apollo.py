@@ -4,6 +4,8 @@ A miss is a 200, with the record null, empty or left out. Bodies are not always 
 used-up credits, so a 4xx that speaks of credits means that, whatever its number.
 """
 
+from collections.abc import Collection
+
 from app.providers import normalise
 from app.providers.errors import (
     CredentialRejected,
@@ -118,7 +120,7 @@ class Apollo:
         if query.entity == "company":
             params = {_COMPANY_PARAMS[key]: value for key, value in query.subject.items() if key in _COMPANY_PARAMS}
             record = self._read(await self._client.request("GET", "/organizations/enrich", params), "organization")
-            values = _company(self.name, record)
+            values = _company(self.name, record, query.fields)
             return Found(values) if values else Missed()
         params = {_PERSON_PARAMS[key]: value for key, value in query.subject.items() if key in _PERSON_PARAMS}
         if params.get("email", "").startswith(_LOCKED_EMAIL):
@@ -158,33 +160,34 @@ class Apollo:
         return status_failure(self.name, answer)
 
 
-def _company(provider: str, record: Json) -> dict[str, JsonValue]:
+def _company(provider: str, record: Json, fields: Collection[str] | None) -> dict[str, JsonValue]:
     phone = record.get("phone") or section(provider, record, "primary_phone").get("number")
-    description = normalise.text(record.get("short_description")) or normalise.text(record.get("seo_description"))
-    return normalise.known(
+    descriptions = (record.get("short_description"), record.get("seo_description"))
+    return normalise.asked_for(
+        fields,
         (
-            ("name", normalise.text(record.get("name"))),
-            ("website", normalise.url(record.get("website_url"))),
-            ("description", description),
-            ("industry", normalise.text(record.get("industry"))),
-            ("founded_year", normalise.year(record.get("founded_year"))),
-            ("employee_count", normalise.count(record.get("estimated_num_employees"))),
-            ("annual_revenue", normalise.count(record.get("annual_revenue"))),
-            ("total_funding", normalise.count(record.get("total_funding"))),
-            ("ticker", normalise.text(record.get("publicly_traded_symbol"))),
-            ("phone", normalise.phone(phone)),
-            ("street", normalise.text(record.get("street_address"))),
-            ("city", normalise.text(record.get("city"))),
-            ("region", normalise.text(record.get("state"))),
-            ("postal_code", normalise.text(record.get("postal_code"))),
-            ("country", normalise.text(record.get("country"))),
-            ("linkedin_url", normalise.linkedin_url(record.get("linkedin_url"), "company")),
-            ("twitter_handle", normalise.twitter_handle(record.get("twitter_url"))),
-            ("facebook_handle", normalise.facebook_handle(record.get("facebook_url"))),
-            ("logo_url", normalise.url(record.get("logo_url"))),
-            ("technologies", normalise.texts(list(items(provider, record, "technology_names")))),
-            ("tags", normalise.texts(list(items(provider, record, "keywords")))),
-        )
+            ("name", lambda: normalise.text(record.get("name"))),
+            ("website", lambda: normalise.url(record.get("website_url"))),
+            ("description", lambda: next(filter(None, map(normalise.text, descriptions)), None)),
+            ("industry", lambda: normalise.text(record.get("industry"))),
+            ("founded_year", lambda: normalise.year(record.get("founded_year"))),
+            ("employee_count", lambda: normalise.count(record.get("estimated_num_employees"))),
+            ("annual_revenue", lambda: normalise.count(record.get("annual_revenue"))),
+            ("total_funding", lambda: normalise.count(record.get("total_funding"))),
+            ("ticker", lambda: normalise.text(record.get("publicly_traded_symbol"))),
+            ("phone", lambda: normalise.phone(phone)),
+            ("street", lambda: normalise.text(record.get("street_address"))),
+            ("city", lambda: normalise.text(record.get("city"))),
+            ("region", lambda: normalise.text(record.get("state"))),
+            ("postal_code", lambda: normalise.text(record.get("postal_code"))),
+            ("country", lambda: normalise.text(record.get("country"))),
+            ("linkedin_url", lambda: normalise.linkedin_url(record.get("linkedin_url"), "company")),
+            ("twitter_handle", lambda: normalise.twitter_handle(record.get("twitter_url"))),
+            ("facebook_handle", lambda: normalise.facebook_handle(record.get("facebook_url"))),
+            ("logo_url", lambda: normalise.url(record.get("logo_url"))),
+            ("technologies", lambda: normalise.texts(list(items(provider, record, "technology_names")))),
+            ("tags", lambda: normalise.texts(list(items(provider, record, "keywords")))),
+        ),
     )
 
 

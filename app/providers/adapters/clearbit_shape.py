@@ -3,6 +3,8 @@
 `metrics.employees` is a number in one document and a range in another: both are read.
 """
 
+from collections.abc import Collection
+
 from app.providers import normalise
 from app.providers.ports import JsonValue
 from app.providers.wire import Json, items, section
@@ -59,48 +61,62 @@ PERSON_FIELDS = (
 )
 
 
-def company(provider: str, record: Json) -> dict[str, JsonValue]:
-    """The canonical fields of a company object. Raises Malformed for an object or list in the wrong place."""
+def company(provider: str, record: Json, fields: Collection[str] | None = None) -> dict[str, JsonValue]:
+    """The canonical fields of a company object, or those of them that are asked for.
+
+    Raises Malformed for an object or list in the wrong place.
+    """
     site, category, geo, metrics = (section(provider, record, key) for key in ("site", "category", "geo", "metrics"))
     country_code = normalise.country_code(geo.get("countryCode"))
-    phones = (record.get("phone"), *items(provider, site, "phoneNumbers"))
     emails = (normalise.email(each) for each in items(provider, site, "emailAddresses"))
-    domain = normalise.domain(record.get("domain"))
-    return normalise.known(
+    return normalise.asked_for(
+        fields,
         (
-            ("name", normalise.text(record.get("name"))),
-            ("legal_name", normalise.text(record.get("legalName"))),
-            ("website", domain and f"https://{domain}"),
-            ("description", normalise.text(record.get("description"))),
-            ("industry", normalise.text(category.get("industry"))),
-            ("sector", normalise.text(category.get("sector"))),
-            ("founded_year", normalise.year(record.get("foundedYear"))),
-            ("employee_count", normalise.count(metrics.get("employees"))),
+            ("name", lambda: normalise.text(record.get("name"))),
+            ("legal_name", lambda: normalise.text(record.get("legalName"))),
+            ("website", lambda: _home_page(record.get("domain"))),
+            ("description", lambda: normalise.text(record.get("description"))),
+            ("industry", lambda: normalise.text(category.get("industry"))),
+            ("sector", lambda: normalise.text(category.get("sector"))),
+            ("founded_year", lambda: normalise.year(record.get("foundedYear"))),
+            ("employee_count", lambda: normalise.count(metrics.get("employees"))),
             (
                 "employee_range",
-                normalise.employee_range(metrics.get("employeesRange"))
-                or normalise.employee_range(metrics.get("employees")),
+                lambda: (
+                    normalise.employee_range(metrics.get("employeesRange"))
+                    or normalise.employee_range(metrics.get("employees"))
+                ),
             ),
-            ("annual_revenue", normalise.count(metrics.get("annualRevenue"))),
-            ("total_funding", normalise.count(metrics.get("raised"))),
-            ("type", normalise.text(record.get("type"))),
-            ("ticker", normalise.text(record.get("ticker"))),
-            ("phone", next(filter(None, (normalise.phone(each, country_code) for each in phones)), None)),
-            ("emails", normalise.texts([each for each in emails if each])),
-            ("street", normalise.text(geo.get("streetAddress"))),
-            ("city", normalise.text(geo.get("city"))),
-            ("region", normalise.text(geo.get("state"))),
-            ("postal_code", normalise.text(geo.get("postalCode"))),
-            ("country", normalise.text(geo.get("country"))),
-            ("country_code", country_code),
-            ("linkedin_url", normalise.linkedin_url(_handle(provider, record, "linkedin"), "company")),
-            ("twitter_handle", normalise.twitter_handle(_handle(provider, record, "twitter"))),
-            ("facebook_handle", normalise.facebook_handle(_handle(provider, record, "facebook"))),
-            ("logo_url", normalise.url(record.get("logo"))),
-            ("technologies", normalise.texts(list(items(provider, record, "tech")))),
-            ("tags", normalise.texts(list(items(provider, record, "tags")))),
-        )
+            ("annual_revenue", lambda: normalise.count(metrics.get("annualRevenue"))),
+            ("total_funding", lambda: normalise.count(metrics.get("raised"))),
+            ("type", lambda: normalise.text(record.get("type"))),
+            ("ticker", lambda: normalise.text(record.get("ticker"))),
+            ("phone", lambda: _phone(provider, record, site, country_code)),
+            ("emails", lambda: normalise.texts([each for each in emails if each])),
+            ("street", lambda: normalise.text(geo.get("streetAddress"))),
+            ("city", lambda: normalise.text(geo.get("city"))),
+            ("region", lambda: normalise.text(geo.get("state"))),
+            ("postal_code", lambda: normalise.text(geo.get("postalCode"))),
+            ("country", lambda: normalise.text(geo.get("country"))),
+            ("country_code", lambda: country_code),
+            ("linkedin_url", lambda: normalise.linkedin_url(_handle(provider, record, "linkedin"), "company")),
+            ("twitter_handle", lambda: normalise.twitter_handle(_handle(provider, record, "twitter"))),
+            ("facebook_handle", lambda: normalise.facebook_handle(_handle(provider, record, "facebook"))),
+            ("logo_url", lambda: normalise.url(record.get("logo"))),
+            ("technologies", lambda: normalise.texts(list(items(provider, record, "tech")))),
+            ("tags", lambda: normalise.texts(list(items(provider, record, "tags")))),
+        ),
     )
+
+
+def _home_page(domain: object) -> str | None:
+    host = normalise.domain(domain)
+    return host and f"https://{host}"
+
+
+def _phone(provider: str, record: Json, site: Json, country_code: str | None) -> str | None:
+    numbers = (record.get("phone"), *items(provider, site, "phoneNumbers"))
+    return next(filter(None, (normalise.phone(each, country_code) for each in numbers)), None)
 
 
 def person(provider: str, record: Json) -> dict[str, JsonValue]:

@@ -89,7 +89,7 @@ class Hunter:
         if isinstance(data, Missed):
             return data
         if query.entity == "company":
-            values = clearbit_shape.company(self.name, data)
+            values = clearbit_shape.company(self.name, data, query.fields)
             return Found(values) if values else Missed()
         values = clearbit_shape.person(self.name, data)
         confidence = FUZZY_CONFIDENCE if data.get("fuzzy") is True else 1.0

@@ -83,7 +83,7 @@ class Website:
         """
         domain = query.subject["domain"]
         try:
-            with self._visit_time:
+            with self._visit_time.running():
                 page = await self._visit(domain)
         except TimeoutError:
             return Unreachable(f"no page within {self._visit_time.seconds:g} s")
