@@ -62,7 +62,7 @@ async def _demo(console: Console) -> None:
         await audit_stack(connection.stack, against_sandbox=True)
         console.print(f"\nResult       {result}")
         console.print(f"Temporal UI  {job.url}")
-        console.print(f"To look around in it: holdfast up --data-dir {DIRECTORY}")
+        console.print(f"To look around in it: .venv/bin/holdfast up --data-dir {DIRECTORY}")
 
 
 async def _enrich(connection: Connection, stack: LocalState, sandbox: aiohttp.ClientSession, console: Console) -> Job:

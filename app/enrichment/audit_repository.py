@@ -116,6 +116,7 @@ _AUDIT = text(f"""
            AS violations
     FROM jobs, records, results, entries, accounts, waits
 """)
+_NO_NESTED_LOOPS = text("SET LOCAL enable_nestloop = off")
 _ANSWERED = text("""
     SELECT DISTINCT a.provider, r.subject_key
     FROM enrichment_answers AS a JOIN enrichment_records AS r ON (r.job_id, r.position) = (a.job_id, a.position)
@@ -125,6 +126,9 @@ _ANSWERED = text("""
 
 async def audit(session: Session) -> Audit:
     """Of the session's workspace."""
+    # Tables that were filled a moment ago have no statistics yet: the planner believes them empty, and would compare
+    # each answer with each entry.
+    await session.execute(_NO_NESTED_LOOPS)
     return Audit(**(await session.execute(_AUDIT)).mappings().one())
 
 

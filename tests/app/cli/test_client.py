@@ -57,7 +57,7 @@ async def test_a_watch_whose_connection_is_cut_goes_on_where_it_was():
 async def test_a_watch_outlives_an_api_that_is_away_for_a_moment():
     calls = 0
 
-    async def answers(request: web.Request) -> web.StreamResponse:
+    async def answers(_: web.Request) -> web.StreamResponse:
         nonlocal calls
         calls += 1
         if calls == 1:
