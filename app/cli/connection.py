@@ -64,12 +64,12 @@ async def connect(target: Target, console: Console, *, new: bool = False) -> Asy
         async with open_api(target.api_url, target.api_key, target.workspace_id) as api:
             yield Connection(api, None, is_own=False)
         return
-    state = running(target.data_dir)
+    state, is_known = _look_into(target.data_dir)
     if state is not None:
         async with _api_of(state) as api:
             yield Connection(api, state, is_own=False)
         return
-    if not new and DataDirectory(target.data_dir.absolute()).recall().workspace_id is None:
+    if not new and not is_known:
         raise CommandFailed(f"There is no stack in {target.data_dir}: `holdfast up` starts one.")
     async with own_stack(StackOptions(target.data_dir), console) as connection:
         yield connection
@@ -96,3 +96,13 @@ async def _api_of(state: LocalState) -> AsyncIterator[Api]:
         raise CommandFailed("The stack has no API key; start it anew with `holdfast up`.")
     async with open_api(state.api_url, state.api_key, state.workspace_id) as api:
         yield api
+
+
+def _look_into(data_dir: Path) -> tuple[LocalState | None, bool]:
+    """The stack that runs there, and whether one ever did. Raises CommandFailed, StackError."""
+    try:
+        return running(data_dir), DataDirectory(data_dir.absolute()).recall().workspace_id is not None
+    except NotADirectoryError:
+        return None, False
+    except OSError as error:
+        raise CommandFailed(f"Cannot look into {data_dir}: {error.strerror}.") from None

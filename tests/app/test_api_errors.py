@@ -69,7 +69,7 @@ async def test_a_request_without_a_good_key_is_unauthenticated(database: Databas
             assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("other", [str(uuid.uuid4()), "not-a-uuid", "%00", "1"])
+@pytest.mark.parametrize("other", ["88546885-0c93-4ff5-83cb-4668e10a710d", "not-a-uuid", "%00", "1"])
 async def test_another_workspace_is_not_found(database: Database, other: str):
     tenant = await new_tenant(database)
     async with running_api(database) as client:

@@ -88,9 +88,10 @@ def test_the_audit_of_a_stack_adds_up(up: Up, tmp_path: Path, job_id: str):
 
 
 def test_where_there_is_no_stack_none_is_made(tmp_path: Path):
-    ended = holdfast("jobs", "list", cwd=tmp_path)
-    assert (ended.returncode, ended.stderr) == (
-        1,
-        "holdfast: There is no stack in .holdfast: `holdfast up` starts one.\n",
-    )
-    assert list(tmp_path.iterdir()) == []
+    file = tmp_path / "file"
+    file.touch()
+    for data_dir in ("nowhere", "file", "file/below"):
+        ended = holdfast("jobs", "list", "--data-dir", data_dir, cwd=tmp_path)
+        assert ended.returncode == 1
+        assert ended.stderr == f"holdfast: There is no stack in {data_dir}: `holdfast up` starts one.\n"
+    assert list(tmp_path.iterdir()) == [file]
