@@ -23,7 +23,7 @@ async def run(names: list[str], seed: int) -> list[Row]:
         if "throughput" in names or "large" in names:
             async with running_rig(Path(directory), HOLDFAST_CREDITS__LOCAL_GRANT="100000000") as rig:
                 if "throughput" in names:
-                    rows += await throughput(rig, 10_000, 0.80)
+                    rows += await throughput(rig, 10_000, 0.80, runs=3)
                 if "large" in names:
                     rows += await throughput(rig, 100_000, 0.85)
         if "kills" in names:

@@ -78,7 +78,9 @@ async def running_rig(data_dir: Path, *, workers: int = 1, **environment: str) -
     stack = await up(StackOptions(data_dir=data_dir, workers=workers), say=lambda line: print(f"  {line}"))
     try:
         headers = {"Authorization": f"Bearer {stack.state.api_key}"}
-        async with aiohttp.ClientSession(headers=headers) as session:
+        # No connection is kept: the API closes those that idle while a floor is measured.
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
             yield Rig(stack, session, data_dir)
     finally:
         await stack.stop()
