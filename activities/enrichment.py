@@ -9,6 +9,7 @@ from activities.errors import mapped
 from activities.heartbeat import beating
 from app.db import Sessions
 from app.enrichment.lookup import look_up
+from app.enrichment.places import Places
 from app.enrichment.plan import plan
 from app.enrichment.settle import settle
 from app.providers.ports import EnrichmentSource
@@ -31,6 +32,7 @@ class Enrichment(EnrichmentActivities):
         self._sessions = sessions
         self._sources = sources
         self._settings = settings
+        self._places = Places(settings.calls_per_job)
 
     @activity.defn(name="plan_enrichment")
     @mapped
@@ -43,7 +45,14 @@ class Enrichment(EnrichmentActivities):
     async def lookup(self, command: Lookup) -> LookupDone:
         source = self._sources[command.provider]
         async with beating():
-            return await look_up(self._sessions, source, command, self._settings, stopping=activity.is_worker_shutdown)
+            return await look_up(
+                self._sessions,
+                source,
+                command,
+                self._settings,
+                places=self._places,
+                stopping=activity.is_worker_shutdown,
+            )
 
     @activity.defn(name="settle_enrichment")
     @mapped

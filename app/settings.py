@@ -110,11 +110,13 @@ class ProvidersSettings(_Section):
 
 class EnrichmentSettings(_Section):
     """The shape of a job; measured in docs/performance.md. `chunk` records a lookup, `window` chunks at a time,
-    `calls_per_lookup` in flight in each, `flush_answers` or `flush_seconds` between two commits."""
+    `calls_per_lookup` in flight in each and `calls_per_job` in all (a process), `flush_answers` or `flush_seconds`
+    between two commits."""
 
-    chunk: Count = 500
-    window: Count = 4
-    calls_per_lookup: Count = 25
+    chunk: Count = 1000
+    window: Count = 6
+    calls_per_lookup: Count = 50
+    calls_per_job: Count = 100
     flush_answers: Count = 100
     flush_seconds: Positive = 0.5
     # A run of the workflow ends after so many chunks at the latest and continues as new.

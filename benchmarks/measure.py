@@ -33,7 +33,7 @@ class Usage:
 
 
 @asynccontextmanager
-async def watched(pids: Mapping[str, Sequence[int]], every: float = 0.2) -> AsyncIterator[dict[str, Usage]]:
+async def watched(pids: Mapping[str, Sequence[int]], every: float = 1.0) -> AsyncIterator[dict[str, Usage]]:
     """Watch processes and their children by role; the figures are final when the block ends."""
     usage = {role: Usage() for role in pids}
     before = {role: _cpu(_tree(ids)) for role, ids in pids.items()}

@@ -67,7 +67,7 @@ class Rig:
             job = await self.job(job_id)
             if job["finished_at"]:
                 return job
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(1.0)
         raise TimeoutError(f"job {job_id} is not finished after {seconds} s: {job['counts']}")
 
 

@@ -24,14 +24,15 @@ async def throughput(rig: Rig, count: int, target: float, *, runs: int = 1) -> l
     await rig.shape_providers(latency_ms=LATENCY_MS, hit_rate=HIT_RATE)
     await _floor(rig, domains(500, salt="warm"))
     await rig.until_finished((await rig.submit(domains(500, salt="hot"), **_OPTIONS))["id"], seconds=60)
-    measured = [await _pair(rig, domains(count, salt=f"bench{count}-{run}"), target) for run in range(runs)]
+    measured = [await _pair(rig, count, run, target) for run in range(runs)]
     measured.sort(key=lambda rows: rows[0].ratio or 0)
     return measured[len(measured) // 2]
 
 
-async def _pair(rig: Rig, names: list[str], target: float) -> list[Row]:
-    floor = await _floor(rig, names)
-    count = len(names)
+async def _pair(rig: Rig, count: int, run: int, target: float) -> list[Row]:
+    # Names of their own for each: whoever came second would find the sandbox's answers made.
+    floor = await _floor(rig, domains(count, salt=f"floor{count}-{run}"))
+    names = domains(count, salt=f"bench{count}-{run}")
     async with watched(rig.state.pids) as usage:
         job = await rig.submit(names, **_OPTIONS)
         job = await rig.until_finished(job["id"], seconds=120 + count / 200)

@@ -64,14 +64,12 @@ class Flusher:
         budget: Budget,
         *,
         open_records: int,
-        with_followers: bool,
     ) -> None:
         self._sessions = sessions
         self._job = job
         self._command = command
         self._settings = settings
         self._budget = budget
-        self._with_followers = with_followers
         self._workspace_id = UUID(command.workspace_id)
         self._job_id = UUID(command.job_id)
         self._pending: list[Turn] = []
@@ -182,7 +180,6 @@ class Flusher:
             provider=self._command.provider,
             answers=answers,
             endings=endings,
-            with_followers=self._with_followers,
             calls=calls,
             errors=errors,
         )

@@ -16,6 +16,7 @@ from app.enrichment.budget import Budget
 from app.enrichment.errors import LookupPostponed
 from app.enrichment.flush import Flusher, FoundFields, Turn
 from app.enrichment.lookup_repository import OpenRecord, RunningJob
+from app.enrichment.places import Places
 from app.enrichment.waterfall import Outcome, StoredAnswer, merge
 from app.errors import AppError
 from app.providers.errors import (
@@ -42,13 +43,14 @@ async def look_up(
     command: Lookup,
     settings: EnrichmentSettings,
     *,
+    places: Places,
     stopping: Callable[[], bool],
 ) -> LookupDone:
     """Run one lookup to its end.
 
-    `stopping` turns true when the process is going down. Cancelled, it starts no further call, commits what is in
-    flight and ends. Raises CircuitOpen or RateLimited with the seconds to wait, LookupPostponed where another try
-    follows, Unavailable without a database.
+    Its calls share the job's `places` with the other lookups of this process. `stopping` turns true when the process
+    is going down. Cancelled, it starts no further call, commits what is in flight and ends. Raises CircuitOpen or
+    RateLimited with the seconds to wait, LookupPostponed where another try follows, Unavailable without a database.
     """
     workspace_id, job_id = UUID(command.workspace_id), UUID(command.job_id)
     async with sessions.for_workspace(workspace_id) as session:
@@ -56,7 +58,6 @@ async def look_up(
         if job is None or job.finished:
             return LookupDone(calls=0, found=0, open_records=0)
         records = await repository.open_records(session, job_id, command.first, command.last)
-        with_followers = await repository.has_followers(session, job_id, command.first, command.last)
     if job.desired_state != "running":
         # The wake that follows a change of desired_state cancels this lookup; it must not end before.
         raise LookupPostponed(f"the job is to be {job.desired_state}", retry_after=1)
@@ -70,10 +71,9 @@ async def look_up(
         settings,
         budget,
         open_records=len(records),
-        with_followers=with_followers,
     )
     async with budget, flusher:
-        run = _Run(sessions, source, command, settings, job, budget, flusher, stopping)
+        run = _Run(sessions, source, command, settings, job, budget, flusher, places.of(job_id), stopping)
         await run.ask(records)
         postponed = await run.conclude()
     if postponed is not None:
@@ -93,6 +93,7 @@ class _Run:
         job: RunningJob,
         budget: Budget,
         flusher: Flusher,
+        places: asyncio.Semaphore,
         stopping: Callable[[], bool],
     ) -> None:
         self._sessions = sessions
@@ -102,6 +103,7 @@ class _Run:
         self._job = job
         self._budget = budget
         self._flusher = flusher
+        self._places = places
         self._process_stops = stopping
         self._fillable = frozenset(source.capabilities.fields.get(job.entity, ())) & frozenset(job.fields)
         self._cancelled = False
@@ -148,8 +150,11 @@ class _Run:
         return Query(self._job.entity, record.subject_key, record.subject, self._fillable)
 
     async def _call_in_turn(self, queue: Iterator[OpenRecord]) -> None:
-        while self._may_call() and await self._has_budget() and (record := next(queue, None)):
-            await self._call(record)
+        while self._may_call():
+            async with self._places:
+                if not self._may_call() or not await self._has_budget() or (record := next(queue, None)) is None:
+                    return
+                await self._call(record)
             await self._flusher.room()
 
     def _may_call(self) -> bool:

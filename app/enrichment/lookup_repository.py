@@ -100,17 +100,15 @@ _ANSWERS = text("""
     WHERE a.job_id = :job_id AND a.position BETWEEN :first AND :last
     ORDER BY a.position, p.position
 """)
-_HAS_FOLLOWERS = text("""
-    SELECT EXISTS (SELECT FROM enrichment_records
-                   WHERE job_id = :job_id AND leader BETWEEN :first AND :last AND leader <> position)
-""")
 
 _LOCK = text("""
     SELECT finished_at IS NOT NULL AS finished, desired_state FROM enrichment_jobs WHERE id = :job_id
     FOR NO KEY UPDATE
 """)
 # One statement a flush: answers that are new (or end a retrying one), endings, counters. Rows come sorted by position.
-_WRITE = """
+# `first` and `last` bound what is looked at: a fresh job has no statistics, and without bounds the planner reads all
+# of its open records at each flush.
+_WRITE = text("""
     WITH new AS (
         INSERT INTO enrichment_answers AS a (workspace_id, job_id, position, provider, outcome, reason, found, credits,
                                              tries, answered_at)
@@ -124,11 +122,20 @@ _WRITE = """
             tries = excluded.tries, answered_at = excluded.answered_at
         WHERE a.outcome = 'retrying'
         RETURNING a.position, a.outcome, a.credits
-    ), ended AS (
-        UPDATE enrichment_records AS r SET status = e.status, reason = e.reason
-        FROM json_to_recordset(CAST(:endings AS json)) AS e(position int, status text, reason text)
-        WHERE r.job_id = :job_id AND {who} = e.position AND r.status = 'pending'
+    ), ending AS (
+        SELECT * FROM json_to_recordset(CAST(:endings AS json)) AS e(position int, status text, reason text)
+    ), ended_leaders AS (
+        UPDATE enrichment_records AS r SET status = e.status, reason = e.reason FROM ending AS e
+        WHERE r.job_id = :job_id AND r.position = e.position AND r.position BETWEEN :first AND :last
+          AND r.status = 'pending'
         RETURNING r.status
+    ), ended_followers AS (
+        UPDATE enrichment_records AS r SET status = e.status, reason = e.reason FROM ending AS e
+        WHERE r.job_id = :job_id AND r.leader = e.position AND r.leader BETWEEN :first AND :last
+          AND r.leader <> r.position AND r.status = 'pending'
+        RETURNING r.status
+    ), ended AS (
+        SELECT status FROM ended_leaders UNION ALL SELECT status FROM ended_followers
     ), counted AS (
         UPDATE enrichment_jobs AS j
         SET matched = j.matched + c.matched, partial = j.partial + c.partial,
@@ -152,10 +159,7 @@ _WRITE = """
         WHERE job_id = :job_id AND provider = :provider
     )
     SELECT position, credits FROM new WHERE credits > 0 ORDER BY position
-"""
-_WRITE_LEADERS = text(_WRITE.format(who="r.position"))
-# `leader` of a leader is its own position: with followers in the job's chunk, all of a leader's records end with it.
-_WRITE_GROUPS = text(_WRITE.format(who="r.leader"))
+""")
 
 _PARK = text("""
     UPDATE enrichment_job_providers
@@ -225,10 +229,6 @@ async def open_records(session: Session, job_id: UUID, first: int, last: int) ->
     return records
 
 
-async def has_followers(session: Session, job_id: UUID, first: int, last: int) -> bool:
-    return bool((await session.execute(_HAS_FOLLOWERS, {"job_id": job_id, "first": first, "last": last})).scalar_one())
-
-
 async def lock_job(session: Session, job_id: UUID) -> tuple[bool, str]:
     """Lock the job's row to the end of the transaction; whether it is finished, and its desired state."""
     row = (await session.execute(_LOCK, {"job_id": job_id})).one()
@@ -243,19 +243,23 @@ async def write_flush(
     provider: str,
     answers: Sequence[NewAnswer],
     endings: Sequence[Ending],
-    with_followers: bool,
     calls: int,
     errors: int,
 ) -> list[tuple[int, int]]:
-    """Store answers, endings and counters; return (position, credits) of the new answers that cost something."""
+    """Store answers, endings and counters; return (position, credits) of the new answers that cost something.
+
+    What ends a leader ends its followers, wherever they are.
+    """
     answers = sorted(answers, key=lambda answer: answer.position)
     endings = sorted(endings, key=lambda ending: ending.position)
     rows = await session.execute(
-        _WRITE_GROUPS if with_followers else _WRITE_LEADERS,
+        _WRITE,
         {
             "workspace_id": workspace_id,
             "job_id": job_id,
             "provider": provider,
+            "first": endings[0].position if endings else 0,
+            "last": endings[-1].position if endings else 0,
             # One JSON text a set of rows: psycopg escapes the elements of an array one by one, in Python.
             "answers": orjson.dumps(answers).decode(),
             "endings": orjson.dumps(endings).decode(),

@@ -117,8 +117,7 @@ enrichment_records = Table(
     ForeignKeyConstraint(
         ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
     ),
-    # Small as long as few are left: how a plan finds where to go on.
-    Index("ix_enrichment_records_pending", "job_id", "position", postgresql_where=text("status = 'pending'")),
+    # None on the status: each record's changes, and an update of an indexed column cannot stay on its page.
     Index("ix_enrichment_records_followers", "job_id", "leader", postgresql_where=text("leader <> position")),
     CheckConstraint("status IN ('pending', 'matched', 'partial', 'not_found', 'failed', 'cancelled')", name="status"),
 )

@@ -7,9 +7,10 @@ An emulator decides nothing else. What is counted, charged, delayed or lost is t
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
-from json import JSONEncoder
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qsl
+
+import orjson
 
 from app.sandbox.calls import Charge
 from app.sandbox.faults import FaultMode
@@ -22,8 +23,6 @@ TEXT = "text/plain; charset=utf-8"
 ANSWERS_KEPT = 16_384
 """Prepared answers an emulator keeps: some 40 MB at most, more than any hot set of a test."""
 
-# One encoder for all: json.dumps builds a new one for every call with separators.
-_encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -105,7 +104,7 @@ def http_answer(
 
 def encode(value: object) -> bytes:
     """JSON as the vendors write it: compact, UTF-8."""
-    return _encoder.encode(value).encode()
+    return orjson.dumps(value)
 
 
 def path_and_query(target: str) -> tuple[str, dict[str, str]]:
