@@ -14,6 +14,7 @@ from sqlalchemy import text
 from app.credits.service import grant
 from app.db import Sessions, create_engine
 from app.enrichment.lookup import look_up
+from app.enrichment.places import Places
 from app.enrichment.plan import plan
 from app.enrichment.settle import settle
 from app.settings import DatabaseSettings, EnrichmentSettings
@@ -92,7 +93,7 @@ class JobsApi:
             command = Lookup(
                 workspace_id, job_id, source.name, progress.first, progress.last, source.name == progress.providers[-1]
             )
-            await look_up(self.sessions, source, command, SETTINGS, stopping=lambda: False)
+            await look_up(self.sessions, source, command, SETTINGS, places=Places(100), stopping=lambda: False)
         if end:
             await settle(self.sessions, self.tenant.workspace_id, UUID(job_id), interrupted="")
 

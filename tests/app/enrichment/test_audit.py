@@ -10,6 +10,7 @@ from sqlalchemy import text
 from app.db import Sessions, create_engine
 from app.enrichment.audit import answered_subjects, audit
 from app.enrichment.lookup import look_up
+from app.enrichment.places import Places
 from app.enrichment.settle import settle
 from app.settings import DatabaseSettings, EnrichmentSettings
 from tests.api import owner_sessions
@@ -48,7 +49,7 @@ async def workspace(owner: Sessions, sessions: Sessions) -> UUID:
 async def run_job(sessions: Sessions, workspace_id: UUID, source: FakeSource, domains: list[str]) -> UUID:
     job_id = await make_job(sessions, workspace_id, domains, [source])
     command = Lookup(str(workspace_id), str(job_id), source.name, 1, len(domains), is_last=True)
-    await look_up(sessions, source, command, SETTINGS, stopping=lambda: False)
+    await look_up(sessions, source, command, SETTINGS, places=Places(100), stopping=lambda: False)
     return job_id
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.db import Sessions, create_engine
 from app.enrichment.errors import LookupPostponed
 from app.enrichment.lookup import look_up
+from app.enrichment.places import Places
 from app.enrichment.settle import settle
 from app.providers.errors import CircuitOpen, CredentialRejected, Malformed, RateLimited, Transient
 from app.providers.ports import Found, Missed, Query, Unreachable
@@ -57,7 +58,7 @@ def command(workspace_id: UUID, job_id: UUID, source: FakeSource, *, last: int =
 
 
 async def run(sessions: Sessions, source: FakeSource, lookup: Lookup) -> LookupDone:
-    return await look_up(sessions, source, lookup, SETTINGS, stopping=lambda: False)
+    return await look_up(sessions, source, lookup, SETTINGS, places=Places(100), stopping=lambda: False)
 
 
 async def outcomes(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> dict[int, str]:
@@ -318,7 +319,7 @@ async def test_lookups_together_never_charge_more_than_the_hold(sessions: Sessio
         while True:
             try:
                 lookup = Lookup(str(workspace), str(job_id), source.name, first, last, True)
-                await look_up(sessions, source, lookup, SETTINGS, stopping=lambda: False)
+                await look_up(sessions, source, lookup, SETTINGS, places=Places(100), stopping=lambda: False)
             except LookupPostponed:
                 continue
             return
