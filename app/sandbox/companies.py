@@ -40,6 +40,7 @@ SECOND_LEVEL = frozenset({"co", "com", "org", "net", "ac", "gov", "edu"})
 
 _DRAWS = Struct("<32H")
 _DOMAIN = re.compile(r"(?=.{3,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_SEPARATOR = re.compile(r"[._-]")
 _CACHED = 32_768
 
 
@@ -131,18 +132,19 @@ class Companies:
 
     def address(self, first_name: str, last_name: str, domain: str) -> str:
         """The e-mail address of a person by the naming pattern of the company."""
-        names = (re.sub(r"[^a-z0-9]", "", name.lower()) for name in (first_name, last_name))
+        names = (_letters(first_name), _letters(last_name))
         return f"{self.company(domain).separator.join(name for name in names if name)}@{domain}"
 
-    def staff(self, domain: str) -> tuple[Person, ...]:
-        """The people of a company whose addresses can be found: fewer than its employees, at most 24."""
+    def staff_emails(self, domain: str) -> tuple[str, ...]:
+        """The addresses of a company that can be found: fewer than its employees, at most 24."""
         draws = self.draws("staff", domain)
         count = min(self.company(domain).employees, 2 + (draws[0] >> 13) * 3)
-        emails = dict.fromkeys(
-            self.address(pick(draw, FIRST_NAMES), pick(draw * 7919 & 65535, LAST_NAMES), domain)
-            for draw in draws[1 : count + 1]
+        return tuple(
+            dict.fromkeys(
+                self.address(pick(draw, FIRST_NAMES), pick(draw * 7919 & 65535, LAST_NAMES), domain)
+                for draw in draws[1 : count + 1]
+            )
         )
-        return tuple(self.person(email) for email in emails)
 
     def _company(self, domain: str) -> Company:
         d = self.draws("company", domain)
@@ -182,7 +184,7 @@ class Companies:
         local, _, domain = email.rpartition("@")
         company = self.company(domain)
         d = self.draws("person", email)
-        words = [word for word in re.split(r"[._-]", local.partition("+")[0]) if word]
+        words = [word for word in _SEPARATOR.split(local.partition("+")[0]) if word]
         first = words[0].capitalize() if words else pick(d[0], FIRST_NAMES)
         last = " ".join(word.capitalize() for word in words[1:]) or pick(d[1], LAST_NAMES)
         return Person(
@@ -195,6 +197,12 @@ class Companies:
             phone=f"{company.place.phone}{d[3] % 100:02d}",
             place=company.place,
         )
+
+
+@lru_cache(4096)
+def _letters(name: str) -> str:
+    """A name as it stands in an address."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def email_of_handle(handle: str, companies: Companies) -> str:

@@ -1,7 +1,9 @@
 """Hunter's e-mail endpoints: finder, verifier, search and count (hunter.md of the provider facts)."""
 
+from functools import lru_cache
+
 from app.sandbox.calls import Charge
-from app.sandbox.companies import Companies, Person, clean_domain, clean_email, email_of_handle, keep
+from app.sandbox.companies import Companies, Person, clean_domain, clean_email, email_of_handle, is_generic, keep
 from app.sandbox.emulator import Answer, encode, http_answer
 from app.sandbox.hunter_answers import Parameters, legal, refusal, wrong
 from app.sandbox.vocabulary import GENERIC_MAILBOXES
@@ -140,8 +142,8 @@ class HunterEmails:
         if limit is None or offset is None or not 1 <= limit <= 100:
             said = "limit must be from 1 to 100, offset not negative."
             return refusal(400, "pagination_error", said, (domain,))
-        found = self._mailboxes(domain, parameters)
-        page = found[offset : offset + limit]
+        found = self._addresses(domain, parameters)
+        page = [self._mailbox(address) for address in found[offset : offset + limit]]
         data: dict[str, object] = {
             "domain": domain,
             "disposable": domain in DISPOSABLE,
@@ -182,7 +184,7 @@ class HunterEmails:
         domain = self._domain_of(parameters)
         if not domain:
             return wrong("domain", parameters)
-        found = self._mailboxes(domain, {"type": parameters.get("type", "")})
+        found = [self._mailbox(each) for each in self._addresses(domain, {"type": parameters.get("type", "")})]
         personal = [mailbox for mailbox in found if mailbox["type"] == "personal"]
         data = {
             "total": len(found),
@@ -193,15 +195,23 @@ class HunterEmails:
         }
         return http_answer(200, encode({"data": data, "meta": {"params": _public(parameters)}}), keys=(domain,))
 
-    def _mailboxes(self, domain: str, parameters: Parameters) -> list[dict[str, object]]:
+    def _addresses(self, domain: str, parameters: Parameters) -> list[str]:
+        """What is known at a domain and passes the filters."""
         if not self._knows(domain):
             return []
+        shared = 1 + self._companies.draws("hunter generic", domain)[0] % 4
+        addresses = [
+            *self._companies.staff_emails(domain),
+            *(f"{name}@{domain}" for name in GENERIC_MAILBOXES[:shared]),
+        ]
         filters = ("type", "seniority", "department")
         wanted = {name: parameters[name].split(",") for name in filters if parameters.get(name)}
-        shared = 1 + self._companies.draws("hunter generic", domain)[0] % 4
-        mailboxes = [_mailbox(person) for person in self._companies.staff(domain)]
-        mailboxes += [_shared_mailbox(name, domain) for name in GENERIC_MAILBOXES[:shared]]
-        return [mailbox for mailbox in mailboxes if all(mailbox[name] in wanted[name] for name in wanted)]
+        if not wanted:
+            return addresses
+        return [each for each in addresses if all(self._mailbox(each)[name] in wanted[name] for name in wanted)]
+
+    def _mailbox(self, address: str) -> dict[str, object]:
+        return _shared_mailbox(address) if is_generic(address) else _mailbox(self._companies.person(address))
 
     def _knows(self, name: str) -> bool:
         return self._companies.knows("hunter", name, self._hit_rate)
@@ -233,6 +243,7 @@ def _public(parameters: Parameters) -> Parameters:
     return {name: value for name, value in parameters.items() if name != "api_key"}
 
 
+@lru_cache(1024)
 def _source(domain: str) -> dict[str, object]:
     return {
         "domain": domain,
@@ -261,15 +272,15 @@ def _mailbox(person: Person) -> dict[str, object]:
     }
 
 
-def _shared_mailbox(name: str, domain: str) -> dict[str, object]:
+def _shared_mailbox(address: str) -> dict[str, object]:
     nobody = ("first_name", "last_name", "position", "seniority", "department", "linkedin", "twitter")
     return {
-        "value": f"{name}@{domain}",
+        "value": address,
         "type": "generic",
         "confidence": 80,
         **dict.fromkeys((*nobody, "phone_number")),
         "verification": {"date": None, "status": None},
-        "sources": [_source(domain)],
+        "sources": [_source(address.rpartition("@")[2])],
     }
 
 
