@@ -109,11 +109,12 @@ class ProvidersSettings(_Section):
 
 
 class EnrichmentSettings(_Section):
-    """The shape of a job; measured in docs/performance.md. `chunk` records a lookup, `window` chunks at a time,
-    `calls_per_lookup` in flight in each and `calls_per_job` in all (a process), `flush_answers` or `flush_seconds`
-    between two commits."""
+    """The shape of a job; measured in docs/performance.md. `chunk` records a lookup, fewer towards the end of a job
+    but not less than `smallest_chunk`; `window` chunks at a time; `calls_per_lookup` in flight in each, and
+    `calls_per_job` in all (a process); `flush_answers` or `flush_seconds` between two commits."""
 
     chunk: Count = 1000
+    smallest_chunk: Count = 200
     window: Count = 6
     calls_per_lookup: Count = 50
     calls_per_job: Count = 100

@@ -22,8 +22,8 @@ HIT_RATE = 0.5
 async def throughput(rig: Rig, count: int, target: float, *, runs: int = 1) -> list[Row]:
     """The floor and a job over the same number of records, in turn, `runs` times; the run with the median ratio."""
     await rig.shape_providers(latency_ms=LATENCY_MS, hit_rate=HIT_RATE)
-    await _floor(rig, domains(500, salt="warm"))
-    await rig.until_finished((await rig.submit(domains(500, salt="hot"), **_OPTIONS))["id"], seconds=60)
+    await _floor(rig, domains(2_000, salt="warm"))
+    await rig.until_finished((await rig.submit(domains(2_000, salt="hot"), **_OPTIONS))["id"], seconds=60)
     measured = [await _pair(rig, count, run, target) for run in range(runs)]
     measured.sort(key=lambda rows: rows[0].ratio or 0)
     return measured[len(measured) // 2]

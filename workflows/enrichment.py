@@ -114,9 +114,13 @@ class EnrichRecords:
 
     def _chunk_size(self, plan: JobPlan) -> int:
         """The lanes begin with chunks of different sizes: were they all to end in the same moment, the providers would
-        idle while the next lookups start."""
+        idle while the next lookups start. At the end they get smaller, for no lane to work on long after the others."""
         share = min(self._chunks + 1, plan.window)
-        return -(-plan.chunk * share // plan.window)
+        size = -(-plan.chunk * share // plan.window)
+        if plan.smallest_chunk is None:
+            return size
+        left = plan.last - self._next + 1
+        return min(size, max(plan.smallest_chunk, -(-left // plan.window)))
 
     def _is_over(self, plan: JobPlan) -> bool:
         return self._stopping or self._chunks >= plan.chunks_per_run or workflow.info().is_continue_as_new_suggested()

@@ -93,9 +93,14 @@ class Flusher:
         self._calls += 1
         self._errors += failed
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether commits have fallen behind the answers."""
+        return len(self._pending) >= 2 * self._settings.flush_answers and not self._task.done()
+
     async def room(self) -> None:
-        """Wait while commits fall behind, so that a crash never loses more than the batch being collected."""
-        while len(self._pending) >= 2 * self._settings.flush_answers and not self._task.done():
+        """Wait while commits are behind, so that a crash never loses more than the batch being collected."""
+        while self.is_behind:
             self._stored.clear()
             await self._stored.wait()
 

@@ -35,6 +35,8 @@ from workflows.contracts.enrichment import Lookup, LookupDone
 # A parked activity cannot be woken, so none parks for longer.
 LONGEST_PARK_SECONDS = 30.0
 _FIRST_RETRY_SECONDS = 0.5
+# Handing a place on takes a turn of the event loop, in which nobody uses it.
+_CALLS_A_PLACE = 5
 
 
 async def look_up(
@@ -152,9 +154,12 @@ class _Run:
     async def _call_in_turn(self, queue: Iterator[OpenRecord]) -> None:
         while self._may_call():
             async with self._places:
-                if not self._may_call() or not await self._has_budget() or (record := next(queue, None)) is None:
-                    return
-                await self._call(record)
+                for _ in range(_CALLS_A_PLACE):
+                    if not self._may_call() or not await self._has_budget() or (record := next(queue, None)) is None:
+                        return
+                    await self._call(record)
+                    if self._flusher.is_behind:
+                        break
             await self._flusher.room()
 
     def _may_call(self) -> bool:

@@ -27,4 +27,5 @@ async def plan(sessions: Sessions, job: JobRef, settings: EnrichmentSettings) ->
         chunk=begun.chunk,
         window=begun.window,
         chunks_per_run=settings.chunks_per_run,
+        smallest_chunk=settings.smallest_chunk,
     )

@@ -21,7 +21,8 @@ class JobPlan:
 
     Records `first` to `last` (positions from 1, inclusive) may still have something to do; `first` > `last` means
     that all have an end. `desired` is what people want of the job now. `chunk` records go into one lookup, `window`
-    chunks are worked on at a time, and the run continues as new after `chunks_per_run` of them.
+    chunks are worked on at a time, and the run continues as new after `chunks_per_run` of them. With a
+    `smallest_chunk` the last chunks shrink to no less than that, so that the lanes end together.
     """
 
     desired: Literal["running", "paused", "cancelled", "finished"]
@@ -31,6 +32,7 @@ class JobPlan:
     chunk: int
     window: int
     chunks_per_run: int
+    smallest_chunk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
