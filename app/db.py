@@ -37,6 +37,8 @@ metadata = MetaData(
 
 _SET_WORKSPACE = text("SELECT set_config('holdfast.workspace_id', :workspace_id, true)")
 
+_SET_USER = text("SELECT set_config('holdfast.user_id', :user_id, true)")
+
 
 def new_id() -> UUID:
     """A UUIDv7, made here because production may be PostgreSQL 15."""
@@ -80,6 +82,16 @@ class Sessions:
         """
         async with self.unscoped() as session:
             await session.execute(_SET_WORKSPACE, {"workspace_id": str(workspace_id)})
+            yield session
+
+    @asynccontextmanager
+    async def for_user(self, user_id: UUID) -> AsyncIterator[Session]:
+        """A transaction that sees and writes what belongs to this person, and nothing of any workspace.
+
+        Raises Unavailable when the database cannot be reached or went away.
+        """
+        async with self.unscoped() as session:
+            await session.execute(_SET_USER, {"user_id": str(user_id)})
             yield session
 
     @asynccontextmanager

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from app.api import BASE, mount
+from app.auth.tokens import AccessTokens
 from app.logging import configure_logging
 from app.metrics import HttpMetrics, new_registry
 from app.middleware import RequestMiddleware
@@ -39,6 +40,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings is None:
         settings = _settings_or_exit()
     configure_logging(settings.log_level)
+    try:
+        access_tokens = AccessTokens.of(settings.auth)
+    except SettingsError as error:
+        sys.exit(str(error))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,6 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.registry = new_registry()
+    app.state.access_tokens = access_tokens
     mount(app)
     routes = {
         context.endpoint: context.path_format

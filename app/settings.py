@@ -3,6 +3,7 @@
 ``HOLDFAST_PROVIDERS__HUNTER__BASE_URL`` is ``settings.providers.hunter.base_url``. Durations are seconds.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -135,7 +136,50 @@ class OutboxSettings(_Section):
     stale_after_seconds: Positive = 120
 
 
+class AuthSettings(_Section):
+    """Sign-in. `signing_keys` are Ed25519 private keys in PEM by their id: the last one signs, all are accepted.
+    Without one people cannot sign in, and API keys are the only way in."""
+
+    signing_keys: dict[str, SecretStr] = {}
+    issuer: str = "holdfast"
+    audience: str = "holdfast-api"
+    access_token_seconds: Count = 900
+    # A sign-in that is not refreshed for so long has ended.
+    session_days: Count = 30
+    link_seconds: Count = 900
+    invitation_days: Count = 7
+
+
+class MailSettings(_Section):
+    """How mails leave: by SMTP, or, where `directory` is set, as ``.eml`` files in it. With neither none is sent."""
+
+    sender: str = "Holdfast <holdfast@localhost>"
+    directory: Path | None = None
+    smtp_host: str | None = None
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: Literal["starttls", "implicit", "none"] = "starttls"
+
+
+class CredentialSettings(_Section):
+    """The key-encryption keys of provider credentials: 32 bytes in base64 by their id. The last one wraps, all unwrap.
+    Without one no credential can be stored."""
+
+    keys: dict[str, SecretStr] = {}
+
+
+class RateLimitSettings(_Section):
+    """Requests a minute: `auth` by client address, `api` and `upload` by caller. 0 switches a limit off."""
+
+    auth: Annotated[int, Field(ge=0)] = 30
+    api: Annotated[int, Field(ge=0)] = 1200
+    upload: Annotated[int, Field(ge=0)] = 60
+
+
 class CreditsSettings(_Section):
+    # What a workspace starts with that somebody makes for themselves.
+    signup_grant: Annotated[int, Field(ge=0)] = 1_000
     local_grant: Annotated[int, Field(ge=0)] = 1_000_000
 
 
@@ -158,6 +202,18 @@ class Settings(BaseSettings):
     enrichment: EnrichmentSettings = EnrichmentSettings()
     outbox: OutboxSettings = OutboxSettings()
     credits: CreditsSettings = CreditsSettings()
+    auth: AuthSettings = AuthSettings()
+    mail: MailSettings = MailSettings()
+    credentials: CredentialSettings = CredentialSettings()
+    rate_limits: RateLimitSettings = RateLimitSettings()
+    # Where people reach the API: links in mails begin with it.
+    public_url: str = "http://127.0.0.1:8000"
+    # Shared rate limits and caches of several API processes; each has its own without it.
+    redis_url: SecretStr | None = None
+    # Addresses or networks of the proxies whose X-Forwarded-For is believed.
+    trusted_proxies: tuple[str, ...] = ()
+    # Origins whose pages may call the API from a browser.
+    cors_origins: tuple[str, ...] = ()
     # Where the worker serves /metrics; 0 takes a free port, None serves none.
     worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
 

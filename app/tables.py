@@ -1,7 +1,10 @@
 """Every table of every domain, for the migrations and for the checks that walk the schema."""
 
+from app.accounts.models import one_time_tokens, user_sessions, users
+from app.audit_log.models import audit_entries
 from app.auth.models import api_keys
-from app.credits.models import credit_accounts, credit_entries
+from app.credentials.models import provider_credentials
+from app.credits.models import credit_accounts, credit_entries, credit_lots
 from app.db import metadata
 from app.enrichment.models import (
     enrichment_answers,
@@ -13,13 +16,22 @@ from app.enrichment.models import (
 from app.idempotency.models import idempotency_keys
 from app.outbox.models import outbox_commands
 from app.providers.models import provider_health
+from app.team.models import invitations, memberships
 from app.workspaces.models import workspaces
 
 TABLES = (
+    users,
+    user_sessions,
+    one_time_tokens,
     workspaces,
+    memberships,
+    invitations,
+    audit_entries,
+    provider_credentials,
     api_keys,
     credit_accounts,
     credit_entries,
+    credit_lots,
     idempotency_keys,
     outbox_commands,
     provider_health,

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from app.auth.permissions import PERMISSIONS, Permission
+from app.auth.permissions import KEY_SCOPES, Permission
 from app.auth.service import create_api_key
 from app.credits.service import grant
 from app.db import Sessions, create_engine
@@ -63,7 +63,7 @@ async def owner_sessions(database: Database) -> AsyncIterator[Sessions]:
 
 
 async def new_tenant(
-    database: Database, *, scopes: Sequence[Permission] = PERMISSIONS, credit: int = 1000, name: str = "Tests"
+    database: Database, *, scopes: Collection[Permission] = KEY_SCOPES, credit: int = 1000, name: str = "Tests"
 ) -> Tenant:
     """A workspace with `credit` credits and a key of `scopes`."""
     async with owner_sessions(database) as sessions, sessions.unscoped() as session:

@@ -19,6 +19,11 @@ def is_secret(text: str) -> bool:
     return _FORM.fullmatch(text) is not None
 
 
+def is_key(text: str) -> bool:
+    """Whether `text` claims to be an API key, and not an access token."""
+    return text.startswith(PREFIX)
+
+
 def secret_hash(secret: str) -> bytes:
     """What is stored: 256 random bits need no slow hash."""
     return hashlib.sha256(secret.encode()).digest()

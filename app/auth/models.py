@@ -26,6 +26,9 @@ api_keys = Table(
     Column("last_four", Text, nullable=False),
     Column("secret_hash", LargeBinary, nullable=False, unique=True),
     Column("scopes", ARRAY(Text), nullable=False),
+    # The person whose membership it lives by; NULL for one that the operator made.
+    Column("created_by", Uuid),
+    Column("last_used_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),

@@ -1,18 +1,92 @@
 """What a caller may be allowed to do, and who the caller is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 from uuid import UUID
 
-# The scopes of an API key are permissions by the same names.
-Permission = Literal["enrichment:read", "enrichment:write", "credits:read", "providers:read"]
-PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
+Role = Literal["viewer", "member", "admin", "owner"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""From the least to the most; each may do all that those before it may."""
+
+Permission = Literal[
+    "workspace:read",
+    "workspace:write",
+    "workspace:delete",
+    "members:read",
+    "members:write",
+    "invitations:read",
+    "invitations:write",
+    "api_keys:read",
+    "api_keys:write",
+    "credentials:read",
+    "credentials:write",
+    "audit_log:read",
+    "credits:read",
+    "providers:read",
+    "enrichment:read",
+    "enrichment:write",
+]
+
+_VIEWER: frozenset[Permission] = frozenset(
+    ("workspace:read", "members:read", "credits:read", "providers:read", "enrichment:read")
+)
+_MEMBER: frozenset[Permission] = _VIEWER | {"enrichment:write"}
+_ADMIN: frozenset[Permission] = _MEMBER | {
+    "workspace:write",
+    "members:write",
+    "invitations:read",
+    "invitations:write",
+    "api_keys:read",
+    "api_keys:write",
+    "credentials:read",
+    "credentials:write",
+    "audit_log:read",
+}
+ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
+    "viewer": _VIEWER,
+    "member": _MEMBER,
+    "admin": _ADMIN,
+    "owner": _ADMIN | {"workspace:delete"},
+}
+
+# A key does the work of a workspace; who may get in, and with what, is for people.
+KEY_SCOPES: frozenset[Permission] = frozenset(
+    (
+        "workspace:read",
+        "members:read",
+        "audit_log:read",
+        "credits:read",
+        "providers:read",
+        "enrichment:read",
+        "enrichment:write",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent the request: an API key, which belongs to one workspace and may do what `scopes` say."""
+    """Who sent a request to a workspace, a person or an API key, and the `permissions` it has there."""
 
-    api_key_id: UUID
     workspace_id: UUID
-    scopes: frozenset[str]
+    permissions: frozenset[str]
+    role: Role
+    user_id: UUID | None = None
+    api_key_id: UUID | None = None
+
+    @property
+    def id(self) -> UUID:
+        """Of the key, or of the person."""
+        found = self.api_key_id or self.user_id
+        if found is None:
+            raise ValueError("a caller is a key or a person")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is signed in, in no workspace in particular. `session_id` names the sign-in."""
+
+    user_id: UUID
+    session_id: UUID
+    is_superadmin: bool

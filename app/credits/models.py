@@ -7,12 +7,14 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Identity,
+    Index,
     PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 
 from app.db import metadata
@@ -24,6 +26,25 @@ credit_accounts = Table(
     Column("balance", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
     CheckConstraint("held >= 0", name="held_not_negative"),
+)
+
+# What is left of each grant: spent soonest to expire first. NULL: it never expires.
+credit_lots = Table(
+    "credit_lots",
+    metadata,
+    Column("workspace_id", Uuid, ForeignKey("credit_accounts.workspace_id", ondelete="CASCADE"), nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("granted", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("workspace_id", "id"),
+    CheckConstraint("remaining BETWEEN 0 AND granted", name="remaining"),
+    Index(
+        "ix_credit_lots_expiring",
+        "expires_at",
+        postgresql_where=text("remaining > 0 AND expires_at IS NOT NULL"),
+    ),
 )
 
 # `seq` gives the order in which the account moved: it is drawn under the account's row lock.

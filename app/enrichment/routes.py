@@ -299,7 +299,7 @@ async def retry_enrichment_job(
     because a provider was skipped. It has its own hold."""
     once = None
     if idempotency_key is not None:
-        scope = Scope(caller.workspace_id, caller.api_key_id, f"POST {_JOBS}/{{job_id}}/retry")
+        scope = Scope(caller.workspace_id, caller.id, f"POST {_JOBS}/{{job_id}}/retry")
         once = Once(scope, idempotency_key, fingerprint({"job_id": str(job_id)}))
     door = _door(request, caller, opened.settings, once)
     return _started(await submit.retry(opened.sessions, door, job_id, opened.offers))
@@ -318,7 +318,7 @@ async def _once(caller: Caller, route: str, key: str | None, body: BaseModel, *c
         return None
     # Of a body of ten megabytes this takes a while.
     digest = await asyncio.to_thread(lambda: fingerprint(body.model_dump(mode="json"), *contents))
-    return Once(Scope(caller.workspace_id, caller.api_key_id, route), key, digest)
+    return Once(Scope(caller.workspace_id, caller.id, route), key, digest)
 
 
 def _door(request: Request, caller: Caller, settings: Settings, once: Once | None) -> Door:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.auth import service as auth
-from app.auth.permissions import PERMISSIONS
+from app.auth.permissions import KEY_SCOPES
 from app.credits import service as credit_ledger
 from app.db import Sessions, create_engine
 from app.settings import Settings, SettingsError
@@ -36,7 +36,7 @@ async def seed(settings: Settings, *, new_key: bool = False) -> Seeded:
                 workspace_id = await workspaces.create_workspace(session, WORKSPACE)
             secret = None
             if new_key or not await auth.has_api_key(session, workspace_id):
-                _, secret = await auth.create_api_key(session, workspace_id, WORKSPACE, PERMISSIONS)
+                _, secret = await auth.create_api_key(session, workspace_id, WORKSPACE, KEY_SCOPES)
             await credit_ledger.grant(
                 session,
                 workspace_id,

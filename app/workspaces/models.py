@@ -1,6 +1,7 @@
 """The tables of workspaces."""
 
 from sqlalchemy import Column, DateTime, Table, Text, Uuid, func
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db import metadata
 
@@ -9,5 +10,8 @@ workspaces = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False),
+    Column("settings", JSONB, nullable=False, server_default="{}"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # From then on nobody gets in; CloseWorkspace ends what runs.
+    Column("deleted_at", DateTime(timezone=True)),
 )

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 
-from app.auth.permissions import PERMISSIONS
+from app.auth.permissions import KEY_SCOPES
 from app.main import create_app
 from app.settings import Settings
 
@@ -42,8 +42,8 @@ def test_every_operation_names_exactly_one_permission(document: dict[str, Any]):
             assert not path.startswith("/api/")
             continue
         [requirement] = operation["security"]
-        [permission] = requirement["ApiKey"]
-        assert permission in PERMISSIONS, (method, path)
+        [permission] = requirement["Bearer"]
+        assert permission in KEY_SCOPES, (method, path)
         assert permission.endswith(":read") == (method == "get"), (method, path)
 
 

@@ -1,6 +1,6 @@
 """A row of every table, for the tests that walk the schema."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +15,45 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
     job_id = new_id()
     mine = {"workspace_id": workspace_id}
     of_job = {**mine, "job_id": job_id}
+    of_user = {"user_id": job_id}
+    later = datetime.now(UTC) + timedelta(days=1)
     return {
         "workspaces": {"id": workspace_id, "name": "Acme"},
+        "users": {"id": job_id, "email": f"{job_id}@example.com", "name": "Ann"},
+        "user_sessions": {**of_user, "id": new_id(), "token_hash": job_id.bytes, "expires_at": later},
+        "one_time_tokens": {
+            **of_user,
+            "id": new_id(),
+            "purpose": "magic_link",
+            "token_hash": job_id.bytes,
+            "expires_at": later,
+        },
+        "memberships": {**mine, **of_user, "role": "owner"},
+        "invitations": {
+            **mine,
+            "id": new_id(),
+            "email": "bob@example.com",
+            "role": "member",
+            "token_hash": job_id.bytes,
+            "expires_at": later,
+        },
+        "audit_entries": {
+            **mine,
+            "id": new_id(),
+            "actor_type": "system",
+            "action": "workspace.create",
+            "target_type": "workspace",
+            "target_id": str(workspace_id),
+        },
+        "provider_credentials": {
+            **mine,
+            "provider": "hunter",
+            "key_id": "1",
+            "wrapped_key": b"wrapped",
+            "ciphertext": b"sealed",
+            "hint": "abcd",
+        },
+        "credit_lots": {**mine, "id": new_id(), "granted": 10, "remaining": 10},
         "provider_health": {"provider": f"provider-{job_id}", "circuit": "closed"},
         "api_keys": {
             **mine,

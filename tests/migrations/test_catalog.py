@@ -28,7 +28,7 @@ WITHOUT_A_POLICY = """
 OPEN_POLICIES = """
     SELECT format('%s.%s', tablename, policyname) FROM pg_policies
     WHERE schemaname = 'public' AND roles && '{public, holdfast_app}'
-      AND concat(qual, with_check) !~ 'holdfast\\.workspace_id'
+      AND concat(qual, with_check) !~ 'holdfast\\.(workspace|user)_id'
 """
 # The tenant must be part of what a reference compares: a row of one could refer to a row of another otherwise.
 PLAIN_FOREIGN_KEYS = """
@@ -69,7 +69,7 @@ def found(catalog: psycopg.Connection, query: str) -> list[str]:
 RULES = [
     pytest.param(WITHOUT_FORCED_SECURITY, id="every tenant table forces row-level security"),
     pytest.param(WITHOUT_A_POLICY, id="every tenant table has a policy for the application"),
-    pytest.param(OPEN_POLICIES, id="every policy looks at the workspace"),
+    pytest.param(OPEN_POLICIES, id="every policy looks at the workspace or the user"),
     pytest.param(PLAIN_FOREIGN_KEYS, id="foreign keys between tenant tables are composite"),
     pytest.param(VIEWS_THAT_SEE_ALL, id="views are those of who asks"),
     pytest.param(OPEN_FUNCTIONS, id="functions of the owner fix their search path and are not for everybody"),

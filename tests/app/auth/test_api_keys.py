@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from app.auth.keys import is_secret, new_secret
-from app.auth.service import authenticate
+from app.auth.service import authenticate_key
 from app.db import Sessions, create_engine
 from app.errors import Unauthenticated
 from app.settings import DatabaseSettings
@@ -37,10 +37,10 @@ async def change(database: Database, tenant: Tenant, assignment: str) -> None:
 
 async def test_a_key_names_its_caller(database: Database, sessions: Sessions):
     tenant = await new_tenant(database, scopes=("credits:read", "enrichment:write"))
-    caller = await authenticate(sessions, tenant.api_key)
+    caller = await authenticate_key(sessions, tenant.api_key)
     assert caller.workspace_id == tenant.workspace_id
     assert caller.api_key_id == tenant.api_key_id
-    assert caller.scopes == {"credits:read", "enrichment:write"}
+    assert caller.permissions == {"credits:read", "enrichment:write"}
 
 
 async def test_only_the_hash_of_a_secret_is_stored(database: Database):
@@ -63,13 +63,13 @@ async def test_a_key_that_has_ended_opens_nothing(database: Database, sessions: 
     tenant = await new_tenant(database)
     await change(database, tenant, assignment)
     with pytest.raises(Unauthenticated):
-        await authenticate(sessions, tenant.api_key)
+        await authenticate_key(sessions, tenant.api_key)
 
 
 async def test_a_key_that_has_not_expired_yet_opens(database: Database, sessions: Sessions):
     tenant = await new_tenant(database)
     await change(database, tenant, "expires_at = now() + interval '1 hour'")
-    assert (await authenticate(sessions, tenant.api_key)).api_key_id == tenant.api_key_id
+    assert (await authenticate_key(sessions, tenant.api_key)).api_key_id == tenant.api_key_id
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_a_key_that_has_not_expired_yet_opens(database: Database, sessions
 )
 async def test_what_has_not_the_form_of_a_key_opens_nothing(sessions: Sessions, secret: str):
     with pytest.raises(Unauthenticated):
-        await authenticate(sessions, secret)
+        await authenticate_key(sessions, secret)
 
 
 def test_secrets_have_256_random_bits_and_are_recognised():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.auth.permissions import PERMISSIONS
-from app.auth.service import authenticate
+from app.auth.permissions import KEY_SCOPES
+from app.auth.service import authenticate_key
 from app.local.seed import seed
 from app.resources import open_api
 from app.settings import SettingsError
@@ -50,8 +50,8 @@ async def test_the_seeded_key_has_every_scope(database: Database):
     seeded = await seed(settings)
     assert seeded.api_key is not None
     async with open_api(settings) as resources:
-        caller = await authenticate(resources.sessions, seeded.api_key)
-    assert caller.scopes == set(PERMISSIONS)
+        caller = await authenticate_key(resources.sessions, seeded.api_key)
+    assert caller.permissions == KEY_SCOPES
 
 
 async def test_seeding_needs_the_owner(database: Database):

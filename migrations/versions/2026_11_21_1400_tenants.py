@@ -1,0 +1,375 @@
+"""People and their sign-in, members, invitations, audit log, provider credentials, and grants that expire."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "tenants"
+down_revision = "statuses_in_place"
+branch_labels = None
+depends_on = None
+
+OWN_WORKSPACE = "(SELECT nullif(current_setting('holdfast.workspace_id', true), '')::uuid)"
+OWN_USER = "(SELECT nullif(current_setting('holdfast.user_id', true), '')::uuid)"
+
+# Table → what holdfast_app may do to rows of the transaction's workspace. Nobody rewrites the audit log.
+TENANT_TABLES = {
+    "memberships": "SELECT, INSERT, UPDATE, DELETE",
+    "invitations": "SELECT, INSERT, UPDATE",
+    "audit_entries": "SELECT, INSERT",
+    "provider_credentials": "SELECT, INSERT, UPDATE, DELETE",
+    "credit_lots": "SELECT, INSERT, UPDATE",
+}
+# Table → the column that says whose row it is, and what holdfast_app may do to rows of the transaction's user.
+USER_TABLES = {
+    "users": ("id", "SELECT, INSERT, UPDATE"),
+    "user_sessions": ("user_id", "SELECT, INSERT, UPDATE"),
+    "one_time_tokens": ("user_id", "SELECT, INSERT, UPDATE"),
+}
+PLATFORM_TABLES = {
+    "credit_accounts": "SELECT, UPDATE",
+    "credit_entries": "SELECT, INSERT",
+    "credit_lots": "SELECT, UPDATE",
+    "workspaces": "SELECT",
+    "user_sessions": "SELECT, DELETE",
+    "one_time_tokens": "SELECT, DELETE",
+}
+
+# Before a workspace or a user is known the API asks these functions, and nothing else.
+FUNCTIONS = {
+    # A key acts for whoever made it: without that membership it is dead. One that nobody made belongs to the operator.
+    "resolve_api_key(bytea)": """
+        CREATE FUNCTION resolve_api_key(hash bytea)
+        RETURNS TABLE (api_key_id uuid, workspace_id uuid, scopes text[], role text)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT k.id, k.workspace_id, k.scopes, CASE WHEN k.created_by IS NULL THEN 'owner' ELSE m.role END
+            FROM public.api_keys AS k
+                 JOIN public.workspaces AS w ON w.id = k.workspace_id
+                 LEFT JOIN public.memberships AS m ON m.workspace_id = k.workspace_id AND m.user_id = k.created_by
+            WHERE k.secret_hash = hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+              AND w.deleted_at IS NULL AND (k.created_by IS NULL OR m.user_id IS NOT NULL)
+        $$""",
+    # Whoever signed in, as long as that sign-in was not ended; `role` is NULL outside of the workspace.
+    "resolve_person(uuid, uuid, uuid)": """
+        CREATE FUNCTION resolve_person(person uuid, session uuid, workspace uuid)
+        RETURNS TABLE (user_id uuid, is_superadmin boolean, role text)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT u.id, u.is_superadmin, m.role
+            FROM public.user_sessions AS s
+                 JOIN public.users AS u ON u.id = s.user_id
+                 LEFT JOIN (public.memberships AS m
+                            JOIN public.workspaces AS w ON w.id = m.workspace_id AND w.deleted_at IS NULL)
+                      ON m.user_id = u.id AND m.workspace_id = workspace
+            WHERE s.id = session AND s.user_id = person AND s.revoked_at IS NULL AND s.expires_at > now()
+        $$""",
+    "find_account(text)": """
+        CREATE FUNCTION find_account(address text)
+        RETURNS TABLE (user_id uuid, password_hash text, email_verified boolean)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT u.id, u.password_hash, u.email_verified_at IS NOT NULL FROM public.users AS u
+            WHERE u.email = address
+        $$""",
+    "find_user_session(bytea)": """
+        CREATE FUNCTION find_user_session(hash bytea)
+        RETURNS TABLE (session_id uuid, user_id uuid)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT s.id, s.user_id FROM public.user_sessions AS s
+            WHERE s.token_hash = hash OR hash = ANY (s.used_token_hashes)
+        $$""",
+    "find_one_time_token(bytea)": """
+        CREATE FUNCTION find_one_time_token(hash bytea)
+        RETURNS TABLE (token_id uuid, user_id uuid, purpose text)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT t.id, t.user_id, t.purpose FROM public.one_time_tokens AS t
+            WHERE t.token_hash = hash AND t.used_at IS NULL AND t.expires_at > now()
+        $$""",
+    "find_invitation(bytea)": """
+        CREATE FUNCTION find_invitation(hash bytea)
+        RETURNS TABLE (invitation_id uuid, workspace_id uuid, email text)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT i.id, i.workspace_id, i.email
+            FROM public.invitations AS i JOIN public.workspaces AS w ON w.id = i.workspace_id
+            WHERE i.token_hash = hash AND i.accepted_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > now()
+              AND w.deleted_at IS NULL
+        $$""",
+    "workspaces_of(uuid)": """
+        CREATE FUNCTION workspaces_of(person uuid)
+        RETURNS TABLE (workspace_id uuid, name text, created_at timestamptz, role text)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT w.id, w.name, w.created_at, m.role
+            FROM public.memberships AS m JOIN public.workspaces AS w ON w.id = m.workspace_id
+            WHERE m.user_id = person AND w.deleted_at IS NULL
+        $$""",
+    # Names and addresses of a workspace's members are read by its own members only: by the transaction's workspace.
+    "members_of_own_workspace()": """
+        CREATE FUNCTION members_of_own_workspace()
+        RETURNS TABLE (user_id uuid, name text, email text, role text, created_at timestamptz)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT u.id, u.name, u.email, m.role, m.created_at
+            FROM public.memberships AS m JOIN public.users AS u ON u.id = m.user_id
+            WHERE m.workspace_id = nullif(current_setting('holdfast.workspace_id', true), '')::uuid
+        $$""",
+}
+
+RESOLVE_API_KEY_BEFORE = """
+CREATE FUNCTION resolve_api_key(hash bytea)
+RETURNS TABLE (api_key_id uuid, workspace_id uuid, scopes text[])
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.id, k.workspace_id, k.scopes
+    FROM public.api_keys AS k
+    WHERE k.secret_hash = hash AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+$$
+"""
+
+
+def upgrade() -> None:
+    _people()
+    _members()
+    _audit_log()
+    _credentials()
+    _credits()
+    _policies()
+
+
+def _people() -> None:
+    op.create_table(
+        "users",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=True),
+        sa.Column("email_verified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("is_superadmin", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("email = lower(email)", name=op.f("ck_users_email")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+        sa.UniqueConstraint("email", name=op.f("uq_users_email")),
+    )
+    op.create_table(
+        "user_sessions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("used_token_hashes", sa.ARRAY(sa.LargeBinary()), server_default="{}", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("refreshed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_user_sessions_users"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_user_sessions")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_user_sessions_token_hash")),
+    )
+    op.create_index(op.f("ix_user_sessions_user_id"), "user_sessions", ["user_id"])
+    op.create_index(
+        "ix_user_sessions_used_token_hashes", "user_sessions", ["used_token_hashes"], postgresql_using="gin"
+    )
+    op.create_table(
+        "one_time_tokens",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("purpose IN ('magic_link', 'password_reset')", name=op.f("ck_one_time_tokens_purpose")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_one_time_tokens_users"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_one_time_tokens")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_one_time_tokens_token_hash")),
+    )
+    op.create_index(op.f("ix_one_time_tokens_user_id"), "one_time_tokens", ["user_id"])
+
+
+def _members() -> None:
+    op.add_column("workspaces", sa.Column("settings", postgresql.JSONB(), server_default="{}", nullable=False))
+    op.add_column("workspaces", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_table(
+        "memberships",
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("role IN ('owner', 'admin', 'member', 'viewer')", name=op.f("ck_memberships_role")),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_memberships_workspaces"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_memberships_users"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("workspace_id", "user_id", name=op.f("pk_memberships")),
+    )
+    op.create_index(op.f("ix_memberships_user_id"), "memberships", ["user_id"])
+    op.create_table(
+        "invitations",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("invited_by", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("role IN ('owner', 'admin', 'member', 'viewer')", name=op.f("ck_invitations_role")),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_invitations_workspaces"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invitations")),
+        sa.UniqueConstraint("workspace_id", "id", name=op.f("uq_invitations_workspace_id_id")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_invitations_token_hash")),
+    )
+    op.create_index(op.f("ix_invitations_workspace_id"), "invitations", ["workspace_id"])
+    op.add_column("api_keys", sa.Column("created_by", sa.Uuid(), nullable=True))
+    op.add_column("api_keys", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
+
+
+def _audit_log() -> None:
+    op.create_table(
+        "audit_entries",
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("actor_type", sa.Text(), nullable=False),
+        sa.Column("actor_id", sa.Uuid(), nullable=True),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("target_type", sa.Text(), nullable=False),
+        sa.Column("target_id", sa.Text(), nullable=False),
+        sa.Column("before", postgresql.JSONB(), nullable=True),
+        sa.Column("after", postgresql.JSONB(), nullable=True),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("request_id", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "actor_type IN ('user', 'api_key', 'superadmin', 'system')", name=op.f("ck_audit_entries_actor_type")
+        ),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_audit_entries_workspaces"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name=op.f("pk_audit_entries")),
+    )
+
+
+def _credentials() -> None:
+    op.create_table(
+        "provider_credentials",
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("wrapped_key", sa.LargeBinary(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("hint", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), server_default="unverified", nullable=False),
+        sa.Column("status_reason", sa.Text(), nullable=True),
+        sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "status IN ('unverified', 'valid', 'rejected')", name=op.f("ck_provider_credentials_status")
+        ),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_provider_credentials_workspaces"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "provider", name=op.f("pk_provider_credentials")),
+    )
+
+
+def _credits() -> None:
+    op.create_table(
+        "credit_lots",
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("granted", sa.BigInteger(), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("remaining BETWEEN 0 AND granted", name=op.f("ck_credit_lots_remaining")),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"],
+            ["credit_accounts.workspace_id"],
+            name=op.f("fk_credit_lots_credit_accounts"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name=op.f("pk_credit_lots")),
+    )
+    op.create_index(
+        "ix_credit_lots_expiring",
+        "credit_lots",
+        ["expires_at"],
+        postgresql_where=sa.text("remaining > 0 AND expires_at IS NOT NULL"),
+    )
+
+
+def _policies() -> None:
+    for table, grants in TENANT_TABLES.items():
+        _force(table)
+        op.execute(f"GRANT {grants} ON {table} TO holdfast_app")
+        op.execute(
+            f"CREATE POLICY own_workspace ON {table} TO holdfast_app"
+            f" USING (workspace_id = {OWN_WORKSPACE}) WITH CHECK (workspace_id = {OWN_WORKSPACE})"
+        )
+    for table, (column, grants) in USER_TABLES.items():
+        _force(table)
+        op.execute(f"GRANT {grants} ON {table} TO holdfast_app")
+        op.execute(
+            f"CREATE POLICY own_user ON {table} TO holdfast_app"
+            f" USING ({column} = {OWN_USER}) WITH CHECK ({column} = {OWN_USER})"
+        )
+    for table, grants in PLATFORM_TABLES.items():
+        op.execute(f"GRANT {grants} ON {table} TO holdfast_platform")
+        op.execute(f"CREATE POLICY platform ON {table} TO holdfast_platform USING (true) WITH CHECK (true)")
+    # Made by people now, not by the owner of the tables only.
+    op.execute("DROP POLICY own_workspace ON workspaces")
+    op.execute("GRANT INSERT, UPDATE ON workspaces TO holdfast_app")
+    op.execute(
+        f"CREATE POLICY own_workspace ON workspaces TO holdfast_app"
+        f" USING (id = {OWN_WORKSPACE}) WITH CHECK (id = {OWN_WORKSPACE})"
+    )
+    op.execute("GRANT INSERT, UPDATE ON api_keys TO holdfast_app")
+    op.execute("DROP FUNCTION resolve_api_key(bytea)")
+    for signature, definition in FUNCTIONS.items():
+        _define(signature, definition)
+
+
+def _force(table: str) -> None:
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY owner ON {table} TO CURRENT_USER USING (true) WITH CHECK (true)")
+
+
+def _define(signature: str, definition: str) -> None:
+    op.execute(definition)
+    op.execute(f"REVOKE EXECUTE ON FUNCTION {signature} FROM PUBLIC")
+    op.execute(f"GRANT EXECUTE ON FUNCTION {signature} TO holdfast_app")
+
+
+def downgrade() -> None:
+    for signature in FUNCTIONS:
+        op.execute(f"DROP FUNCTION {signature}")
+    _define("resolve_api_key(bytea)", RESOLVE_API_KEY_BEFORE)
+    for table in ("credit_accounts", "credit_entries", "workspaces"):
+        op.execute(f"DROP POLICY platform ON {table}")
+        op.execute(f"REVOKE ALL ON {table} FROM holdfast_platform")
+    op.execute("DROP POLICY own_workspace ON workspaces")
+    op.execute("REVOKE INSERT, UPDATE ON workspaces FROM holdfast_app")
+    op.execute(f"CREATE POLICY own_workspace ON workspaces TO holdfast_app USING (id = {OWN_WORKSPACE})")
+    op.execute("REVOKE INSERT, UPDATE ON api_keys FROM holdfast_app")
+    op.drop_table("credit_lots")
+    op.drop_table("provider_credentials")
+    op.drop_table("audit_entries")
+    op.drop_column("api_keys", "last_used_at")
+    op.drop_column("api_keys", "created_by")
+    op.drop_table("invitations")
+    op.drop_table("memberships")
+    op.drop_column("workspaces", "deleted_at")
+    op.drop_column("workspaces", "settings")
+    op.drop_table("one_time_tokens")
+    op.drop_table("user_sessions")
+    op.drop_table("users")
