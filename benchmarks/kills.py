@@ -118,7 +118,7 @@ async def _outcome(
         violations=figures.violations,
         repeated=repeated,
         unexplained=unexplained,
-        bound=shape.window * (shape.calls_per_lookup + shape.flush_answers),
+        bound=min(shape.calls_per_job, shape.window * shape.calls_per_lookup) + shape.window * shape.flush_answers,
         seconds=seconds,
         seconds_from_kill=seconds_from_kill,
     )
