@@ -1,0 +1,70 @@
+"""Mails that leave behind an answer: whoever asks for one learns nothing from how long it takes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from app.errors import AppError
+from app.mail.ports import Mail, Mailer
+
+# At a time, so that they leave the pool's other connections to requests.
+_AT_A_TIME = 4
+_MAX_WAITING = 1000
+_DRAIN_SECONDS = 5
+
+_log = structlog.get_logger(__name__)
+
+Letter = Callable[[], Awaitable[Mail | None]]
+"""Writes a mail, after looking up what belongs into it; None where there is none to send."""
+
+
+class Outgoing:
+    """Sends mails in the background of one process. What fails is logged and counted, and not tried again: people ask
+    again. A process that is killed loses those that wait."""
+
+    def __init__(self, mailer: Mailer, registry: CollectorRegistry, *, drain_seconds: float = _DRAIN_SECONDS) -> None:
+        self._mailer = mailer
+        self._drain_seconds = drain_seconds
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(_AT_A_TIME)
+        self._mails = Counter("holdfast_mails", "Mails, by what became of them.", ("outcome",), registry=registry)
+
+    def post(self, letter: Letter) -> None:
+        """Write the mail and send it, some time after this call. Never raises and never waits."""
+        if len(self._tasks) >= _MAX_WAITING:
+            self._mails.labels("dropped").inc()
+            _log.error("mail dropped", waiting=len(self._tasks))
+            return
+        task = asyncio.create_task(self._send(letter))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait until all that was posted has left or failed."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self) -> None:
+        """Give what waits a few seconds to leave."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._drain_seconds)
+        for task in self._tasks:
+            task.cancel()
+
+    async def _send(self, letter: Letter) -> None:
+        async with self._slots:
+            try:
+                mail = await letter()
+                if mail is None:
+                    return
+                await self._mailer.send(mail)
+            except AppError as error:
+                self._mails.labels("failed").inc()
+                _log.error("mail failed", error=error.message, cause=type(error.__cause__).__name__)
+            except Exception:  # noqa: BLE001  # a task that nobody awaits would fail without a word
+                self._mails.labels("failed").inc()
+                _log.exception("mail failed")
+            else:
+                self._mails.labels("sent").inc()
