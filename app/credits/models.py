@@ -28,7 +28,8 @@ credit_accounts = Table(
     CheckConstraint("held >= 0", name="held_not_negative"),
 )
 
-# What is left of each grant: spent soonest to expire first. NULL: it never expires.
+# What is left of each grant and refund: spent soonest to expire first. NULL: it never expires. One of which nothing is
+# left is deleted, so that a charge never walks over those of the past.
 credit_lots = Table(
     "credit_lots",
     metadata,
@@ -39,12 +40,9 @@ credit_lots = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("workspace_id", "id"),
-    CheckConstraint("remaining BETWEEN 0 AND granted", name="remaining"),
-    Index(
-        "ix_credit_lots_expiring",
-        "expires_at",
-        postgresql_where=text("remaining > 0 AND expires_at IS NOT NULL"),
-    ),
+    CheckConstraint("remaining BETWEEN 1 AND granted", name="remaining"),
+    # Not on what remains: each flush writes that, and an update of an indexed column cannot stay on its page.
+    Index("ix_credit_lots_expiring", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
 )
 
 # `seq` gives the order in which the account moved: it is drawn under the account's row lock.

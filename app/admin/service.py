@@ -1,0 +1,93 @@
+"""What the platform's staff does, in workspaces of others: each change is in the audit log of the workspace."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.admin import repository
+from app.admin.repository import AnyUser, AnyWorkspace
+from app.audit_log import service as audit_log
+from app.auth.permissions import Person
+from app.credits import service as credits
+from app.credits.repository import Entry
+from app.db import Session, Sessions, new_id
+from app.errors import NotFound
+from app.idempotency import service as idempotency
+from app.idempotency.answers import Remembered, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`amount` credits for a workspace, which are lost at `expires_at` (None: never) where they are not spent."""
+
+    amount: int
+    reason: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The staff's Idempotency-Key, and what makes another request the same as this one."""
+
+    scope: Scope
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The answer to the request. `replayed`: an earlier one with the same key had it, and nothing was granted."""
+
+    answer: Remembered
+    replayed: bool
+
+
+async def grant_credits(
+    sessions: Sessions,
+    superadmin: Person,
+    workspace_id: UUID,
+    grant: Grant,
+    *,
+    once: Once | None,
+    answer: Callable[[Entry], Remembered],
+) -> Granted:
+    """Grant credits to a workspace.
+
+    Raises NotFound for one that is not there or was deleted, IdempotencyInProgress, IdempotencyKeyReused, Unavailable.
+    """
+    async with sessions.for_workspace(workspace_id) as session:
+        if not await repository.has_workspace(session, workspace_id):
+            raise NotFound("There is no such workspace, or it was deleted.")
+        if once and (first := await idempotency.replay_or_begin(session, once.scope, once.key, once.fingerprint)):
+            return Granted(first, replayed=True)
+        entry = await _grant(session, superadmin, workspace_id, grant)
+        made = answer(entry)
+        if once:
+            await idempotency.remember(session, once.scope, once.key, once.fingerprint, made)
+    return Granted(made, replayed=False)
+
+
+async def _grant(session: Session, superadmin: Person, workspace_id: UUID, grant: Grant) -> Entry:
+    key = f"staff-grant:{new_id()}"
+    said: dict[str, Any] = {"amount": grant.amount, "reason": grant.reason}
+    if grant.expires_at is not None:
+        said["expires_at"] = grant.expires_at.isoformat()
+    await audit_log.record(session, workspace_id, superadmin, "credits.grant", ("grant", key), after=said)
+    await credits.grant(session, workspace_id, grant.amount, key=key, reason=grant.reason, expires_at=grant.expires_at)
+    return await credits.entry_of(session, workspace_id, key)
+
+
+async def list_workspaces(
+    sessions: Sessions, superadmin: Person, *, before: UUID | None, limit: int
+) -> list[AnyWorkspace]:
+    """Of all tenants, also the deleted ones, newest first; `before` continues after the last one seen."""
+    async with sessions.unscoped() as session:
+        return await repository.list_workspaces(session, superadmin.user_id, before=before, limit=limit)
+
+
+async def list_users(sessions: Sessions, superadmin: Person, *, before: UUID | None, limit: int) -> list[AnyUser]:
+    """Of all tenants and of none, newest first; `before` continues after the last one seen."""
+    async with sessions.unscoped() as session:
+        return await repository.list_users(session, superadmin.user_id, before=before, limit=limit)
