@@ -8,6 +8,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     Table,
     Text,
@@ -60,4 +61,15 @@ one_time_tokens = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("used_at", DateTime(timezone=True)),
     CheckConstraint("purpose IN ('magic_link', 'password_reset')", name="purpose"),
+)
+
+# Attempts to sign in and the like that were not successful (yet), under the hash of an address or of a source. The API
+# reaches them by begin_attempt() and end_attempt() alone.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("count", Integer, nullable=False, server_default="0"),
+    Column("last_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column("locked_until", DateTime(timezone=True)),
 )
