@@ -12,6 +12,7 @@ workspaces = Table(
     Column("name", Text, nullable=False),
     Column("settings", JSONB, nullable=False, server_default="{}"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    # From then on nobody gets in; CloseWorkspace ends what runs.
+    # From then on nobody gets in; CloseWorkspace ends what runs, and says when nothing was left of it.
     Column("deleted_at", DateTime(timezone=True)),
+    Column("closed_at", DateTime(timezone=True)),
 )

@@ -1,0 +1,116 @@
+"""Members and invitations over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from app.auth.dependencies import caller
+from app.auth.permissions import Caller
+from app.deps import BODY_ERRORS, Resources, SessionsDep, json_body, json_request
+from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
+from app.mail.ports import Mail
+from app.pagination import CursorText, Limit, Page, page_of
+from app.team import service
+from app.team.errors import AddressNotVerified, AlreadyMember, LastOwner, TooManyInvitations
+from app.team.letters import invitation_mail
+from app.team.schemas import InvitationCursor, InvitationIn, InvitationOut, MemberCursor, MemberOut, MemberPatch
+
+router = APIRouter(prefix="/workspaces/{workspace_id}", tags=["Members"])
+
+InvitationsWriter = Annotated[Caller, caller("invitations:write")]
+
+
+@router.get("/members", operation_id="list_members", summary="List the members of a workspace")
+async def list_members(
+    caller: Annotated[Caller, caller("members:read")],
+    sessions: SessionsDep,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> ListEnvelope[MemberOut]:
+    """Who has a part in the workspace, and which."""
+    after = MemberCursor.decode(cursor).after if cursor is not None else None
+    members = await service.list_members(sessions, caller.workspace_id, after=after, limit=limit + 1)
+    page = page_of(members, limit, lambda member: MemberCursor(after=member.user_id))
+    return list_envelope(Page([MemberOut.of(each) for each in page.items], page.next_cursor))
+
+
+@router.patch(
+    "/members/{user_id}",
+    operation_id="update_member",
+    summary="Change the role of a member",
+    responses=errors(LastOwner, *BODY_ERRORS),
+    openapi_extra=json_request(MemberPatch),
+)
+async def update_member(
+    caller: Annotated[Caller, caller("members:write")],
+    user_id: UUID,
+    body: Annotated[MemberPatch, json_body(MemberPatch)],
+    sessions: SessionsDep,
+) -> Envelope[MemberOut]:
+    """Only owners make owners, and change what owners are. The last owner stays one."""
+    return envelope(MemberOut.of(await service.change_role(sessions, caller, user_id, body.role)))
+
+
+@router.delete(
+    "/members/{user_id}",
+    operation_id="remove_member",
+    summary="Remove a member, or leave",
+    status_code=204,
+    responses=errors(LastOwner),
+)
+async def remove_member(
+    caller: Annotated[Caller, caller("members:write", or_own="user_id")], user_id: UUID, sessions: SessionsDep
+) -> None:
+    """The person's access ends at once, and so do the API keys that they made. Everybody may remove themself, but for
+    the last owner; only owners remove owners."""
+    await service.remove(sessions, caller, user_id)
+
+
+@router.get("/invitations", operation_id="list_invitations", summary="List the open invitations")
+async def list_invitations(
+    caller: Annotated[Caller, caller("invitations:read")],
+    sessions: SessionsDep,
+    limit: Limit = 50,
+    cursor: CursorText = None,
+) -> ListEnvelope[InvitationOut]:
+    """Those that can still be accepted, newest first."""
+    before = InvitationCursor.decode(cursor).before if cursor is not None else None
+    invitations = await service.list_invitations(sessions, caller.workspace_id, before=before, limit=limit + 1)
+    page = page_of(invitations, limit, lambda invitation: InvitationCursor(before=invitation.id))
+    return list_envelope(Page([InvitationOut.of(each) for each in page.items], page.next_cursor))
+
+
+@router.post(
+    "/invitations",
+    operation_id="create_invitation",
+    summary="Invite somebody by mail",
+    status_code=201,
+    responses=errors(AddressNotVerified, AlreadyMember, TooManyInvitations, *BODY_ERRORS),
+    openapi_extra=json_request(InvitationIn),
+)
+async def create_invitation(
+    caller: InvitationsWriter, body: Annotated[InvitationIn, json_body(InvitationIn)], opened: Resources
+) -> Envelope[InvitationOut]:
+    """The mail has a link that can be used once, within a week, by who has that address. An open invitation of the
+    same address ends. Only owners invite owners."""
+    settings = opened.settings
+    invitation, token, name = await service.invite(opened.sessions, caller, body.email, body.role, settings.auth)
+    mail = invitation_mail(invitation, token, name, settings.public_url)
+
+    async def letter() -> Mail:
+        return mail
+
+    opened.mails.post(letter)
+    return envelope(InvitationOut.of(invitation))
+
+
+@router.delete(
+    "/invitations/{invitation_id}",
+    operation_id="withdraw_invitation",
+    summary="Withdraw an invitation",
+    status_code=204,
+)
+async def withdraw_invitation(caller: InvitationsWriter, invitation_id: UUID, sessions: SessionsDep) -> None:
+    """Its link no longer works."""
+    await service.withdraw(sessions, caller, invitation_id)
