@@ -31,6 +31,9 @@ provider_credentials = Table(
     Column("status_reason", Text),
     # Raised by each new secret: a verdict about an older one is no verdict about this one.
     Column("generation", Integer, nullable=False, server_default="1"),
+    # The check that is under way, and since when.
+    Column("verification_id", Uuid),
+    Column("verification_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("checked_at", DateTime(timezone=True)),

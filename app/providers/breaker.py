@@ -6,9 +6,11 @@ Instead a call is admitted (`admit`), made by the caller, and its verdict is rep
 
 What counts:
 
-    answered, or refused for a reason of ours   the vendor lives: a success for the circuit
+    answered, or refused for our input or pace  the vendor lives: a success for the circuit
     Outage, Transient                           a failure, in a row and in the rate
     Malformed                                   a failure in the rate only: one odd record is no outage
+    refused for the key (KeyRefusal)            no verdict: a tenant's bad key must neither open a circuit for the
+                                                others nor hide, as a success, what they run into
     cancelled, or an error of our own code      no verdict
 
 A circuit opens on `fail_max` failures in a row, or on `failure_rate` of the last `window_calls` calls once half of that
@@ -32,7 +34,7 @@ from pybreaker import (
     CircuitMemoryStorage,
 )
 
-from app.providers.errors import CircuitOpen, Malformed, ProviderError
+from app.providers.errors import CircuitOpen, KeyRefusal, Malformed, ProviderError
 from app.providers.ports import CircuitView
 from app.settings import BreakerSettings
 
@@ -132,6 +134,8 @@ class Breaker:
             self._probe = None
         if self._machine.state is not admission.epoch:
             return  # it began before a transition and says nothing about the vendor of now
+        if isinstance(error, KeyRefusal):
+            return
         if error is None or (isinstance(error, ProviderError) and not error.is_outage):
             self._window.succeeded()
             # While closed all that the machine does with a success is to forget failures in a row.

@@ -4,8 +4,9 @@ A miss is data, an error is an exception. The taxonomy, with each vendor's wordi
 
     ProviderError
     ├── InvalidQuery       the vendor refuses this input; final for this record
-    ├── CredentialRejected the vendor refuses the key; final for this workspace and vendor
-    ├── PaymentRequired    the vendor account has no credits left; final until somebody pays
+    ├── KeyRefusal         the vendor does not serve this key; no verdict on the vendor's health
+    │   ├── CredentialRejected the vendor refuses the key; final for this workspace and vendor
+    │   └── PaymentRequired    the vendor account has no credits left; final until somebody pays
     ├── RateLimited        a window is spent; retry after its reset; no verdict on the vendor's health
     ├── Malformed          an answer that cannot be read; one retry, then final for this record
     └── Refusal            not now, through no fault of the input; Temporal retries
@@ -36,11 +37,15 @@ class InvalidQuery(ProviderError):
     code = "invalid_query"
 
 
-class CredentialRejected(ProviderError):
+class KeyRefusal(ProviderError):
+    code = "key_refused"
+
+
+class CredentialRejected(KeyRefusal):
     code = "credential_rejected"
 
 
-class PaymentRequired(ProviderError):
+class PaymentRequired(KeyRefusal):
     code = "payment_required"
 
 

@@ -56,8 +56,11 @@ class VendorClient:
         self._concurrency = concurrency
         self._session: ClientSession | None = None
 
-    async def request(self, method: str, path: str, params: Mapping[str, str]) -> HttpAnswer:
-        """One attempt. `path` begins with a slash and is put after the base URL; redirects are not followed.
+    async def request(
+        self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> HttpAnswer:
+        """One attempt. `path` begins with a slash and is put after the base URL; redirects are not followed. `headers`
+        replace those of the same name that go with every request.
 
         Raises Outage where the vendor cannot be reached, Transient where the connection breaks before the answer is
         whole, Malformed for what is no HTTP or larger than ANSWER_BYTES.
@@ -66,7 +69,7 @@ class VendorClient:
         failure: ProviderError
         try:
             address = URL(f"{self._base_url}{path}?{urlencode(params, safe='@:')}", encoded=True)
-            async with session.request(method, address, allow_redirects=False) as response:
+            async with session.request(method, address, headers=headers, allow_redirects=False) as response:
                 return HttpAnswer(response.status, response.headers, await read_body(response, ANSWER_BYTES))
         except BodyTooLarge:
             failure = Malformed(self.provider, f"the answer is larger than {ANSWER_BYTES} bytes")

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from pydantic import SecretStr
+
 Entity = Literal["company", "person"]
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
@@ -35,12 +37,14 @@ SUBJECT_KEYS: Mapping[Entity, tuple[str, ...]] = {
 class Query:
     """One subject to look up. `subject` holds normalised inputs (a subset of SUBJECT_KEYS[entity]);
     `key` names it uniquely (``example.com``, ``ana@example.com``) and is what circuits count evidence by. `fields` are
-    those that are asked for, None for all: an adapter may leave out the others."""
+    those that are asked for, None for all: an adapter may leave out the others. `api_key` is the workspace's own key to
+    the provider, None for that of the installation."""
 
     entity: Entity
     key: str
     subject: Mapping[str, str]
     fields: Collection[str] | None = None
+    api_key: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +91,19 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the installation offers of a provider, known without opening a connection. `available`: it is enabled and
-    has the credential that it needs."""
+    """What is offered of a provider, known without opening a connection: by the installation, or to one workspace.
+
+    `available`: it is enabled and has the credential that it needs. `own_credential`: that is the workspace's own, for
+    whose use `credit_cost` is the `own_credential_cost`.
+    """
 
     name: str
     capabilities: Capabilities
     credit_cost: int
     available: bool
+    enabled: bool
+    own_credential_cost: int
+    own_credential: bool = False
 
 
 @runtime_checkable
@@ -119,6 +129,12 @@ class EnrichmentSource(Protocol):
         """Make one call to the provider.
 
         Raises a ProviderError, of the class that says what follows. Cancellation aborts the call.
+        """
+
+    async def verify(self, api_key: SecretStr) -> None:
+        """Ask the provider, by one call that costs nothing, whether it takes this key.
+
+        Raises a ProviderError: CredentialRejected or PaymentRequired where it does not.
         """
 
 

@@ -31,7 +31,14 @@ def offers(settings: ProvidersSettings) -> Mapping[str, Offer]:
     Raises SettingsError for a section that no adapter can be made of.
     """
     return {
-        name: Offer(name, adapter.capabilities, adapter.credit_cost, _is_available(adapter, section))
+        name: Offer(
+            name,
+            adapter.capabilities,
+            adapter.credit_cost,
+            available=section.enabled and (not adapter.capabilities.requires_credential or bool(section.api_key)),
+            enabled=section.enabled,
+            own_credential_cost=section.own_credential_cost,
+        )
         for name, adapter, section in _adapters(settings)
     }
 
@@ -59,7 +66,8 @@ async def open_sources(
                 Breaker(name, section.breaker, on_transition=on_transition),
                 families,
                 concurrency=section.concurrency,
-                is_available=_is_available(adapter, section),
+                is_enabled=section.enabled,
+                has_credential=bool(section.api_key),
             )
         yield sources
 
@@ -75,7 +83,3 @@ def _adapters(settings: ProvidersSettings) -> list[tuple[str, Adapter, ProviderS
         except ValueError as error:
             raise SettingsError(f"{PREFIX}PROVIDERS__{name.upper()}: {error}") from None
     return made
-
-
-def _is_available(adapter: Adapter, section: ProviderSettings) -> bool:
-    return section.enabled and (not adapter.capabilities.requires_credential or bool(section.api_key))

@@ -157,7 +157,27 @@ def test_a_malformed_answer_does_not_break_a_row_of_failures(circuit: Circuit):
     assert circuit.state == "open"
 
 
-@pytest.mark.parametrize("kind", [RateLimited, CredentialRejected, PaymentRequired, InvalidQuery])
+@pytest.mark.parametrize("kind", [CredentialRejected, PaymentRequired])
+def test_a_refused_key_is_no_verdict(circuit: Circuit, kind: type[ProviderError]):
+    circuit.fail(range(4))
+    circuit.fail([f"key {n}" for n in range(100)], kind)
+    assert circuit.state == "closed"
+    circuit.fail("x")
+    assert circuit.state == "open"
+
+
+@pytest.mark.parametrize("kind", [CredentialRejected, PaymentRequired])
+def test_a_probe_with_a_refused_key_decides_nothing_and_the_next_call_probes(
+    opened: Circuit, kind: type[ProviderError]
+):
+    opened.pass_time(30)
+    opened.fail("x", kind)
+    assert opened.state == "half_open"
+    opened.call("y", None)
+    assert opened.state == "closed"
+
+
+@pytest.mark.parametrize("kind", [RateLimited, InvalidQuery])
 def test_a_refusal_with_a_reason_shows_that_the_vendor_lives(circuit: Circuit, kind: type[ProviderError]):
     circuit.fail(range(100), kind)
     assert circuit.state == "closed"

@@ -20,7 +20,7 @@ QUERY = company("acme.com")
 class Gate:
     """A gated source with everything around it in reach."""
 
-    def __init__(self, *, concurrency: int = 100, timeout_seconds: float = 5.0, is_available: bool = True) -> None:
+    def __init__(self, *, concurrency: int = 100, timeout_seconds: float = 5.0, is_enabled: bool = True) -> None:
         self.adapter = ScriptedAdapter()
         self.adapter.timeout_seconds = timeout_seconds
         self.clock = Clock()
@@ -30,7 +30,7 @@ class Gate:
             Breaker("scripted", BreakerSettings(), clock=self.clock),
             ProviderMetrics(self.registry),
             concurrency=concurrency,
-            is_available=is_available,
+            is_enabled=is_enabled,
         )
 
     def answers(self, answer: Answer) -> None:
@@ -199,7 +199,7 @@ async def test_five_hundred_dead_domains_open_no_circuit(gate: Gate):
 
 
 async def test_without_availability_nothing_is_asked():
-    gate = Gate(is_available=False)
+    gate = Gate(is_enabled=False)
     with pytest.raises(CredentialRejected):
         await gate.source.look_up(QUERY)
     assert gate.adapter.calls == 0

@@ -4,7 +4,9 @@ A miss is a 200, with the record null, empty or left out. Bodies are not always 
 used-up credits, so a 4xx that speaks of credits means that, whatever its number.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+from pydantic import SecretStr
 
 from app.providers import normalise
 from app.providers.errors import (
@@ -21,6 +23,8 @@ from app.providers.wire import Json, decode_object, items, section
 from app.settings import ProviderSettings
 
 BASE_URL = "https://api.apollo.io/api/v1"
+
+_KEY_HEADER = "x-api-key"
 
 # What stands for an address that exists but is not unlocked. As an input it makes Apollo miss.
 _LOCKED_EMAIL = "email_not_unlocked@"
@@ -111,26 +115,40 @@ class Apollo:
         self._client = VendorClient(
             self.name,
             settings.base_url or BASE_URL,
-            headers={"x-api-key": key, "Content-Type": "application/json", "Cache-Control": "no-cache"},
+            headers={_KEY_HEADER: key, "Content-Type": "application/json", "Cache-Control": "no-cache"},
             concurrency=settings.concurrency,
         )
 
     async def look_up(self, query: Query) -> Answer:
-        """One call to one endpoint. Raises a ProviderError."""
+        """One call to one endpoint, with the query's own key where it has one. Raises a ProviderError."""
+        own_key = _own_key(query.api_key)
         if query.entity == "company":
             params = {_COMPANY_PARAMS[key]: value for key, value in query.subject.items() if key in _COMPANY_PARAMS}
-            record = self._read(await self._client.request("GET", "/organizations/enrich", params), "organization")
+            answer = await self._client.request("GET", "/organizations/enrich", params, own_key)
+            record = self._read(answer, "organization")
             values = _company(self.name, record, query.fields)
             return Found(values) if values else Missed()
         params = {_PERSON_PARAMS[key]: value for key, value in query.subject.items() if key in _PERSON_PARAMS}
         if params.get("email", "").startswith(_LOCKED_EMAIL):
             raise InvalidQuery(self.name, "the address is the placeholder of a locked one")
-        record = self._read(await self._client.request("POST", "/people/match", params), "person")
+        record = self._read(await self._client.request("POST", "/people/match", params, own_key), "person")
         values = _person(self.name, record)
         if not values:
             return Missed()
         is_guess = "email" in values and values.get("email_status") != "valid"
         return Found(values, confidences={"email": UNVERIFIED_CONFIDENCE} if is_guess else {})
+
+    async def verify(self, api_key: SecretStr) -> None:
+        """Ask who is logged in, which is free. An account without credits passes: nothing free shows them.
+
+        Raises CredentialRejected, or another ProviderError.
+        """
+        answer = await self._client.request("GET", "/auth/health", {}, _own_key(api_key))
+        if not 200 <= answer.status < 300:
+            raise self._failure(answer)
+        # To a key that it does not know it may answer with 200 as well.
+        if decode_object(self.name, answer.body).get("is_logged_in") is not True:
+            raise CredentialRejected(self.name, "does not know the API key")
 
     async def close(self) -> None:
         """Close every connection."""
@@ -158,6 +176,10 @@ class Apollo:
             case 429:
                 return RateLimited(self.name, "the rate limit is reached", retry_after=retry_after(answer))
         return status_failure(self.name, answer)
+
+
+def _own_key(api_key: SecretStr | None) -> Mapping[str, str] | None:
+    return None if api_key is None else {_KEY_HEADER: api_key.get_secret_value()}
 
 
 def _company(provider: str, record: Json, fields: Collection[str] | None) -> dict[str, JsonValue]:

@@ -6,6 +6,8 @@ month's credits are used up; 222 is a failure although a 2xx; 451 is a person wh
 
 from collections.abc import Mapping
 
+from pydantic import SecretStr
+
 from app.providers import normalise
 from app.providers.adapters import clearbit_shape
 from app.providers.errors import (
@@ -31,6 +33,8 @@ FUZZY_CONFIDENCE = 0.5
 UNSCORED_CONFIDENCE = 0.5
 
 _FINDER_FIELDS = ("email_status",)
+# In a header: a key in a URL ends in logs.
+_KEY_HEADER = "X-API-KEY"
 
 
 class Hunter:
@@ -60,16 +64,15 @@ class Hunter:
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self.credit_cost = settings.credit_cost
         self.timeout_seconds = settings.timeout_seconds
-        # In a header: a key in a URL ends in logs.
         self._client = VendorClient(
             self.name,
             settings.base_url or BASE_URL,
-            headers={"X-API-KEY": key},
+            headers={_KEY_HEADER: key},
             concurrency=settings.concurrency,
         )
 
     async def look_up(self, query: Query) -> Answer:
-        """One call to one endpoint. Raises a ProviderError."""
+        """One call to one endpoint, with the query's own key where it has one. Raises a ProviderError."""
         subject = query.subject
         if query.entity == "company":
             return await self._enrich("/companies/find", {"domain": subject["domain"]}, query)
@@ -78,14 +81,27 @@ class Hunter:
         if "linkedin_url" in subject:
             handle = subject["linkedin_url"].rstrip("/").rpartition("/")[2]
             return await self._enrich("/people/find", {"linkedin_handle": handle}, query)
-        return await self._find_email(subject)
+        return await self._find_email(query)
+
+    async def verify(self, api_key: SecretStr) -> None:
+        """Ask for the account, which is free.
+
+        Raises CredentialRejected, PaymentRequired where the month's credits are used up, or another ProviderError.
+        """
+        data = self._read(await self._client.request("GET", "/account", {}, _own_key(api_key)))
+        if isinstance(data, Missed):
+            raise Malformed(self.name, "there is no account")
+        credits_ = section(self.name, section(self.name, data, "requests"), "credits")
+        used, available = (normalise.integer(credits_.get(name)) for name in ("used", "available"))
+        if used is not None and available is not None and used >= available:
+            raise PaymentRequired(self.name, "the credits of this month are used up")
 
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
 
     async def _enrich(self, path: str, params: Mapping[str, str], query: Query) -> Answer:
-        data = self._read(await self._client.request("GET", path, params))
+        data = self._read(await self._client.request("GET", path, params, _own_key(query.api_key)))
         if isinstance(data, Missed):
             return data
         if query.entity == "company":
@@ -95,13 +111,14 @@ class Hunter:
         confidence = FUZZY_CONFIDENCE if data.get("fuzzy") is True else 1.0
         return Found(values, confidence) if values else Missed()
 
-    async def _find_email(self, subject: Mapping[str, str]) -> Answer:
+    async def _find_email(self, query: Query) -> Answer:
+        subject = query.subject
         params = {"domain": subject["domain"]} if "domain" in subject else {"company": subject["company_name"]}
         if "first_name" in subject and "last_name" in subject:
             params |= {"first_name": subject["first_name"], "last_name": subject["last_name"]}
         else:
             params["full_name"] = subject["full_name"]
-        data = self._read(await self._client.request("GET", "/email-finder", params))
+        data = self._read(await self._client.request("GET", "/email-finder", params, _own_key(query.api_key)))
         if isinstance(data, Missed):
             return data
         # Without an address nothing was found, though the answer repeats the name that was asked for.
@@ -153,6 +170,10 @@ class Hunter:
         error_id = first.get("id") if isinstance(first, dict) else None
         # It goes into a message, so it is taken only where it is a code and not a sentence.
         return error_id if isinstance(error_id, str) and error_id.isidentifier() and len(error_id) <= 40 else ""
+
+
+def _own_key(api_key: SecretStr | None) -> Mapping[str, str] | None:
+    return None if api_key is None else {_KEY_HEADER: api_key.get_secret_value()}
 
 
 def _found_email(provider: str, data: Json) -> Found:
