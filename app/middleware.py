@@ -1,11 +1,14 @@
-"""Around every request: its id, its log line, its metrics, and the last resort when something broke.
+"""Around every request: its id, its client, its log line, its metrics, what every answer carries, and the last resort
+when something broke.
 
 Plain ASGI: Starlette's BaseHTTPMiddleware would put a task and a queue between the application and the socket.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -16,7 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.db import new_id
 from app.envelope import error_envelope, respond
 from app.errors import AppError
+from app.forwarded import Client, TrustedProxies
 from app.metrics import HttpMetrics
+from app.ratelimit import Usage
 
 # Asked for every few seconds, by machines.
 _PROBES = frozenset({"/health", "/readiness", "/metrics"})
@@ -24,8 +29,28 @@ _UNMATCHED = "unmatched"
 # As proxies log it: the client went away before there was an answer.
 _CLIENT_CLOSED_REQUEST = 499
 
+# What is still taken of a body that was refused: who sends the rest learns of the answer, where a closed connection
+# would throw it away. No more than that, or a stranger could send for ever.
+_LINGER_BYTES = 2 * 1024**2
+_LINGER_SECONDS = 2
+
 # What a caller may choose as an id: nothing that would break a log line or a header.
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_FEATURES = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "microphone", "payment", "usb")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _FEATURES),
+}
+# A page of ours says itself what it loads and how long it keeps.
+_DEFAULT_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+# Two years. Without TLS browsers ignore the header.
+_HSTS = "max-age=63072000; includeSubDomains"
 
 _log = structlog.get_logger(__name__)
 
@@ -33,31 +58,42 @@ _log = structlog.get_logger(__name__)
 class RequestMiddleware:
     """`routes` maps each endpoint to its path template, the label of its metrics."""
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics, routes: Mapping[Callable[..., Any], str]) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: HttpMetrics, routes: Mapping[Callable[..., Any], str], proxies: TrustedProxies
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._routes = routes
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(send, _request_id(Headers(scope=scope)))
+        headers = Headers(scope=scope)
+        client = self._client(scope, headers)
+        answer = _Answer(receive, send, _request_id(headers), client, has_body=_has_body(headers))
+        scope["state"] = {
+            **scope.get("state", {}),
+            "client_address": client.address,
+            "rate_limits": answer.rate_limits,
+        }
         # A pipelined request starts in the context of the one before it.
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=answer.request_id)
+        structlog.contextvars.bind_contextvars(request_id=answer.request_id, client_address=client.address)
         try:
-            await self._app(scope, receive, answer.send)
+            await self._app(scope, answer.receive, answer.send)
         except ClientDisconnect:
             answer.status = answer.status or _CLIENT_CLOSED_REQUEST
-        except Exception:
-            _log.exception("request failed", method=scope["method"], path=scope["path"])
-            if answer.status is not None:
-                # Too late for another answer: the server cuts the connection, so that it does not look complete.
-                raise
-            await _internal_error(scope, receive, answer.send)
         finally:
             self._record(scope, answer)
+
+    def _client(self, scope: Scope, headers: Headers) -> Client:
+        peer = scope["client"][0] if scope.get("client") else None
+        forwarded_for, forwarded_proto = (
+            ",".join(headers.getlist(name)) for name in ("x-forwarded-for", "x-forwarded-proto")
+        )
+        return self._proxies.client(peer, scope["scheme"], forwarded_for, forwarded_proto)
 
     def _record(self, scope: Scope, answer: "_Answer") -> None:
         status = answer.status or _CLIENT_CLOSED_REQUEST
@@ -74,28 +110,97 @@ class RequestMiddleware:
         )
 
 
+class LastResort:
+    """The answer to what nobody foresaw. Inside of CORS, so that a page may read that too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            _log.exception("request failed", method=scope["method"], path=scope["path"])
+            if started:
+                # Too late for another answer: the server cuts the connection, so that it does not look complete.
+                raise
+            await _internal_error(scope, receive, send)
+
+
 class _Answer:
     """What becomes of one request, watched on its way out."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, receive: Receive, send: Send, request_id: str, client: Client, *, has_body: bool) -> None:
+        self._receive = receive
         self._send = send
+        self._client = client
+        self._unread = has_body
+        self._closing = False
         self._began = time.perf_counter()
         self._started: float | None = None
         self.request_id = request_id
+        self.rate_limits: list[Usage] = []
         self.status: int | None = None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._unread = self._unread and message.get("more_body", False)
+        return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self._started = time.perf_counter()
-            MutableHeaders(scope=message)["X-Request-Id"] = self.request_id
+            self._complete(MutableHeaders(scope=message))
+        elif self._closing and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b""}
         await self._send(message)
+
+    async def _linger(self) -> None:
+        taken = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while self._unread and taken < _LINGER_BYTES:
+                    taken += len((await self.receive()).get("body", b""))
+
+    def _complete(self, headers: MutableHeaders) -> None:
+        headers["X-Request-Id"] = self.request_id
+        headers.update(_HEADERS)
+        for name, value in _DEFAULT_HEADERS.items():
+            headers.setdefault(name, value)
+        if self._unread:
+            # Else the server takes in all of a body that was refused, however long, for the next request's sake.
+            headers["Connection"] = "close"
+            self._closing = True
+        if self._client.tls:
+            headers["Strict-Transport-Security"] = _HSTS
+        if self.rate_limits:
+            headers["RateLimit-Policy"] = ", ".join(usage.policy for usage in self.rate_limits)
+            headers["RateLimit"] = ", ".join(usage.state for usage in self.rate_limits)
 
     def seconds(self) -> float:
         return time.perf_counter() - self._began
 
     def seconds_to_start(self) -> float:
         return self.seconds() if self._started is None else self._started - self._began
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _request_id(headers: Headers) -> str:
