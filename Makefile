@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 LOG := $(VENV)/setup.log
 UV := uv==0.13.8
 
-.PHONY: setup demo up test check bench lock
+.PHONY: setup demo up test fuzz check bench lock
 
 setup: $(INSTALLED)
 
@@ -20,6 +20,10 @@ up: setup
 # Two processes: each starts its own PostgreSQL and Temporal.
 test: setup
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Other input than `make test` has, and more of it.
+fuzz: setup
+	FUZZ_EXAMPLES=1000 $(BIN)/pytest -n 2 --dist worksteal tests/fuzz
 
 check: setup
 	$(BIN)/ruff format --check

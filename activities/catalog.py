@@ -3,15 +3,32 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from activities.credentials import Credentials
 from activities.enrichment import Enrichment
+from activities.ledger import Ledger
+from activities.workspaces import Closing
+from app.credentials.opening import Opener
+from app.credits.audit import Differences
 from app.resources import WorkerResources
 from workflows import options
 
 
 def build(resources: WorkerResources) -> Mapping[str, Sequence[Callable[..., Any]]]:
     """Queue name, without the stack's prefix → its activities, bound to the resources of this process."""
-    enrichment = Enrichment(resources.sessions, resources.sources, resources.settings.enrichment)
+    opener = Opener.of(resources.settings.credentials)
+    enrichment = Enrichment(resources.sessions, resources.sources, opener, resources.settings.enrichment)
+    credentials = Credentials(resources.sessions, resources.sources, opener)
+    closing = Closing(resources.sessions)
+    ledger = Ledger(resources.sessions, resources.platform_sessions, Differences(resources.metrics))
     return {
-        options.DATABASE: [enrichment.plan, enrichment.settle],
-        **{options.provider_queue(provider): [enrichment.lookup] for provider in resources.sources},
+        options.DATABASE: [
+            enrichment.plan,
+            enrichment.settle,
+            ledger.audit_accounts,
+            ledger.audit_charges,
+            closing.cancel_jobs,
+            closing.finish_closing,
+            credentials.give_up,
+        ],
+        **{options.provider_queue(provider): [enrichment.lookup, credentials.verify] for provider in resources.sources},
     }

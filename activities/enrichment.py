@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.errors import mapped
 from activities.heartbeat import beating
+from app.credentials.opening import Opener
 from app.db import Sessions
 from app.enrichment.lookup import look_up
 from app.enrichment.places import Places
@@ -27,10 +28,15 @@ from workflows.contracts.enrichment import (
 
 class Enrichment(EnrichmentActivities):
     def __init__(
-        self, sessions: Sessions, sources: Mapping[str, EnrichmentSource], settings: EnrichmentSettings
+        self,
+        sessions: Sessions,
+        sources: Mapping[str, EnrichmentSource],
+        opener: Opener,
+        settings: EnrichmentSettings,
     ) -> None:
         self._sessions = sessions
         self._sources = sources
+        self._opener = opener
         self._settings = settings
         self._places = Places(settings.calls_per_job)
 
@@ -50,6 +56,7 @@ class Enrichment(EnrichmentActivities):
                 source,
                 command,
                 self._settings,
+                opener=self._opener,
                 places=self._places,
                 stopping=activity.is_worker_shutdown,
             )

@@ -5,13 +5,19 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from app.accounts import routes as accounts
+from app.admin import routes as admin
+from app.api_keys import routes as api_keys
+from app.audit_log import routes as audit_log
 from app.catalog import routes as catalog
+from app.credentials import routes as credentials
 from app.credits import routes as credit_ledger
 from app.deps import details_of
+from app.docs import routes as docs
 from app.enrichment import routes as enrichment
 from app.envelope import API_VERSION, error_envelope, errors, respond
 from app.errors import (
@@ -20,29 +26,47 @@ from app.errors import (
     Forbidden,
     InvalidRequest,
     NotFound,
+    RateLimited,
     Unauthenticated,
     Unavailable,
 )
+from app.joining import routes as joining
+from app.links import routes as links
 from app.probes import routes as probes
 from app.redaction import redact_text
+from app.team import routes as team
+from app.workspaces import routes as workspaces
 
 BASE = f"/api/{API_VERSION}"
 
-_ROUTERS = (enrichment.router, credit_ledger.router, catalog.router)
+# A request is matched against them in this order: first comes what is polled.
+_ROUTERS = (
+    enrichment.router,
+    accounts.router,
+    workspaces.router,
+    team.router,
+    joining.router,
+    api_keys.router,
+    credentials.router,
+    credit_ledger.router,
+    catalog.router,
+    audit_log.router,
+    admin.router,
+)
 
 # What every operation may answer.
-_COMMON_ERRORS = errors(Unauthenticated, Forbidden, NotFound, InvalidRequest, AppError, Unavailable)
+_COMMON_ERRORS = errors(Unauthenticated, Forbidden, NotFound, InvalidRequest, RateLimited, AppError, Unavailable)
 
 _log = structlog.get_logger(__name__)
 
 
 def mount(app: FastAPI) -> None:
     """Give `app` all routes and the answers to all errors but the unforeseen (app/middleware.py)."""
-    base = APIRouter(prefix=BASE, responses=_COMMON_ERRORS)
     for router in _ROUTERS:
-        base.include_router(router)
-    app.include_router(base)
+        app.include_router(router, prefix=BASE, responses=_COMMON_ERRORS)
     app.include_router(probes.router)
+    app.include_router(docs.router)
+    app.include_router(links.router)
     app.exception_handler(AppError)(_app_error)
     app.exception_handler(RequestValidationError)(_validation_error)
     app.exception_handler(HTTPException)(_http_error)

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 
 import structlog
+from temporalio.client import Client
 
+from app.accounts import service as accounts
+from app.credits.expiry import CreditSweep
 from app.db import Sessions
 from app.enrichment.reconcile import EnrichmentJobs
 from app.errors import Unavailable
@@ -13,6 +17,9 @@ from app.idempotency import service as idempotency
 from app.outbox.reconciler import Reconciler
 from app.outbox.relay import Relay
 from app.resources import WorkerResources
+from app.settings import Settings
+from app.temporal import ensure_schedule
+from workflows.contracts.ledger import LedgerAudit
 
 log = structlog.get_logger()
 
@@ -32,8 +39,40 @@ def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
         ).run(),
         Reconciler([jobs], resources.temporal, settings.outbox).run(),
         sweep_idempotency_keys(resources.platform_sessions),
+        sweep_sign_ins(resources.platform_sessions),
+        CreditSweep(resources.platform_sessions, settings.credits, resources.metrics).run(),
+        keep_schedules(resources.temporal, settings),
         resources.reports(),
     ]
+
+
+async def keep_schedules(client: Client, settings: Settings) -> None:
+    """Have the ledger audited by a schedule; looked after every ten minutes, because a Temporal server may lose its
+    database, schedules included."""
+    while True:
+        try:
+            await ensure_schedule(
+                client,
+                settings.temporal,
+                name="audit-ledger",
+                workflow="AuditLedger",
+                argument=LedgerAudit(),
+                every=timedelta(seconds=settings.credits.audit_every_seconds),
+                process="ledger",
+            )
+        except Unavailable as error:
+            log.warning("schedules unavailable", error=error.message)
+        await asyncio.sleep(600)
+
+
+async def sweep_sign_ins(platform_sessions: Sessions) -> None:
+    """Delete sign-ins, links of mails and failed attempts that ended a day ago, every hour."""
+    while True:
+        try:
+            await accounts.sweep(platform_sessions)
+        except Unavailable as error:
+            log.warning("sweep unavailable", error=error.message)
+        await asyncio.sleep(3600)
 
 
 async def sweep_idempotency_keys(platform_sessions: Sessions) -> None:

@@ -5,7 +5,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -19,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.errors import Unavailable
+from app.readers import Parameters, Readers
 from app.settings import DatabaseSettings
 
 # One transaction on one connection. Plain rows, no identity map: the hot paths of this product move batches.
@@ -36,6 +38,37 @@ metadata = MetaData(
 )
 
 _SET_WORKSPACE = text("SELECT set_config('holdfast.workspace_id', :workspace_id, true)")
+
+# OFFSET 0 keeps the planner from merging the parts, and the lateral references make it run each after the one before:
+# first who calls, then the setting, then what the policies show to that.
+_READ_OWN = """
+    SELECT who.*, found.*
+    FROM ({} OFFSET 0) AS who
+         CROSS JOIN LATERAL (
+             SELECT nullif(
+                        set_config('holdfast.workspace_id', coalesce(who.own_workspace_id::text, ''), true), ''
+                    )::uuid AS workspace_id
+             OFFSET 0
+         ) AS own
+         LEFT JOIN LATERAL ({} OFFSET 0) AS found ON true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRead:
+    """A SELECT that sees rows of one workspace only (row-level security).
+
+    `query` has placeholders as ``%(name)s`` and compares with ``own.workspace_id``, by which it is executed after the
+    workspace was set.
+    """
+
+    query: str
+    parameters: Parameters
+
+    def __post_init__(self) -> None:
+        if "own.workspace_id" not in self.query:
+            raise ValueError("the query does not mention own.workspace_id")
+
 
 _SET_USER = text("SELECT set_config('holdfast.user_id', :user_id, true)")
 
@@ -68,11 +101,40 @@ def create_engine(url: SecretStr, settings: DatabaseSettings, *, application: st
     )
 
 
+async def enter_workspace(session: Session, workspace_id: UUID) -> None:
+    """From here on the transaction sees and writes rows of this workspace, and no longer those of another."""
+    await session.execute(_SET_WORKSPACE, {"workspace_id": str(workspace_id)})
+
+
 class Sessions:
     """Opens transactions on one engine: commit at the end of the block, rollback on an exception."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._readers = Readers(engine)
+
+    async def read(self, query: str, parameters: Parameters) -> list[dict[str, Any]]:
+        """The rows of one SELECT that names no workspace, in one round trip.
+
+        `query` has placeholders as ``%(name)s``. Raises Unavailable when the database cannot be reached.
+        """
+        return await self._readers.rows(query, parameters)
+
+    async def read_own(self, workspace_id: UUID, own: OwnRead) -> list[dict[str, Any]]:
+        """The rows that `own` finds in this workspace, in one round trip.
+
+        Raises Unavailable when the database cannot be reached.
+        """
+        query = _READ_OWN.format("SELECT %(own)s AS own_workspace_id", own.query)
+        return await self._readers.rows(query, {**own.parameters, "own": str(workspace_id)})
+
+    async def read_as(self, who: str, parameters: Parameters, own: OwnRead) -> list[dict[str, Any]]:
+        """The rows that `own` finds in the workspace of a caller, and who that is, in one round trip.
+
+        `who` is a SELECT of at most one caller and of the ``own_workspace_id`` that may be read; where that is NULL or
+        `own` finds nothing, the columns of `own` are NULL. Raises Unavailable when the database cannot be reached.
+        """
+        return await self._readers.rows(_READ_OWN.format(who, own.query), {**parameters, **own.parameters})
 
     @asynccontextmanager
     async def for_workspace(self, workspace_id: UUID) -> AsyncIterator[Session]:
@@ -81,7 +143,7 @@ class Sessions:
         Raises Unavailable when the database cannot be reached or went away.
         """
         async with self.unscoped() as session:
-            await session.execute(_SET_WORKSPACE, {"workspace_id": str(workspace_id)})
+            await enter_workspace(session, workspace_id)
             yield session
 
     @asynccontextmanager
@@ -92,6 +154,17 @@ class Sessions:
         """
         async with self.unscoped() as session:
             await session.execute(_SET_USER, {"user_id": str(user_id)})
+            yield session
+
+    @asynccontextmanager
+    async def for_member(self, workspace_id: UUID, user_id: UUID) -> AsyncIterator[Session]:
+        """A transaction that sees and writes what belongs to this person and rows of this workspace.
+
+        Whether the person has a part in the workspace is the caller's to know. Raises Unavailable when the database
+        cannot be reached or went away.
+        """
+        async with self.for_user(user_id) as session:
+            await enter_workspace(session, workspace_id)
             yield session
 
     @asynccontextmanager

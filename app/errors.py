@@ -8,6 +8,7 @@
     ├── Conflict                409  the state of the resource does not allow it
     ├── PayloadTooLarge         413
     ├── UnsupportedMediaType    415
+    ├── RateLimited             429  too many requests; `retry_after` says when there may be more
     ├── Unavailable             503  something that we need is away; try again
     └── ProviderError           (app/providers/errors.py)
 
@@ -78,6 +79,12 @@ class PayloadTooLarge(AppError):
 class UnsupportedMediaType(AppError):
     code = "unsupported_media_type"
     status = 415
+
+
+class RateLimited(AppError):
+    code = "rate_limited"
+    status = 429
+    retryable = True
 
 
 class Unavailable(AppError):

@@ -18,6 +18,8 @@ from app.redaction import redact_named
 
 EventDict = MutableMapping[str, Any]
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 # The name of a detail in temporalio's logging → its name in our lines.
 _TEMPORAL = {
     "workflow_id": "workflow_id",
@@ -120,4 +122,4 @@ def _redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _render(_logger: Any, _method: str, event: EventDict) -> str:
-    return json.dumps(event, ensure_ascii=False)
+    return _ENCODER.encode(event)

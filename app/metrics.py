@@ -14,17 +14,20 @@ from prometheus_client import (
     start_http_server,
 )
 
+from app.security_log import SecurityEvents
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry that knows the process: memory, CPU, open files, garbage collection."""
+    """A registry that knows the process: memory, CPU, open files, garbage collection, events of security."""
     registry = CollectorRegistry(auto_describe=True)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
+    registry.register(SecurityEvents())
     return registry
 
 

@@ -14,7 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 
 from app import temporal
+from app.cache import Cache, open_cache
 from app.db import Sessions, create_engine
+from app.mail.mailers import mailer_of
+from app.mail.outgoing import Outgoing
 from app.metrics import new_registry
 from app.providers.health import HealthReport
 from app.providers.ports import EnrichmentSource, Offer
@@ -31,6 +34,8 @@ class ApiResources:
     temporal: Client
     offers: Mapping[str, Offer]
     started_at: datetime
+    mails: Outgoing
+    cache: Cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,19 @@ class WorkerResources:
 
 
 @asynccontextmanager
-async def open_api(settings: Settings) -> AsyncIterator[ApiResources]:
+async def open_api(settings: Settings, metrics: CollectorRegistry | None = None) -> AsyncIterator[ApiResources]:
     """Nothing that it opens must be up: each call fails, and recovers, on its own."""
     async with AsyncExitStack() as stack:
         engine = await _engine(stack, settings, settings.database_url, "api")
         client = await temporal.connect(settings.temporal, lazy=True)
-        yield ApiResources(settings, Sessions(engine), client, offers(settings.providers), datetime.now(UTC))
+        metrics = new_registry() if metrics is None else metrics
+        mails = Outgoing(mailer_of(settings.mail), metrics)
+        stack.push_async_callback(mails.close)
+        cache = open_cache(settings.redis_url, metrics)
+        stack.push_async_callback(cache.close)
+        yield ApiResources(
+            settings, Sessions(engine), client, offers(settings.providers), datetime.now(UTC), mails, cache
+        )
 
 
 @asynccontextmanager

@@ -3,8 +3,11 @@
 ``HOLDFAST_PROVIDERS__HUNTER__BASE_URL`` is ``settings.providers.hunter.base_url``. Durations are seconds.
 """
 
+from base64 import b64decode
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,7 +35,33 @@ def _postgres_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _network(value: str) -> str:
+    try:
+        ip_network(value)
+    except ValueError as error:
+        raise ValueError("must be an IP address or a network such as 10.0.0.0/8") from error
+    return value
+
+
+def _origin(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname or value != f"{url.scheme}://{url.netloc}":
+        raise ValueError("must be an origin such as https://app.example.com: scheme, host, port, and nothing else")
+    return value
+
+
+def _key_encryption_key(value: SecretStr) -> SecretStr:
+    try:
+        size = len(b64decode(value.get_secret_value(), validate=True))
+    except ValueError:
+        size = 0
+    if size != 32:
+        raise ValueError("must be 32 bytes in base64")
+    return value
+
+
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+KeyEncryptionKey = Annotated[SecretStr, AfterValidator(_key_encryption_key)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -68,13 +97,15 @@ class BreakerSettings(_Section):
 
 
 class ProviderSettings(_Section):
-    """One provider. `credit_cost` is what a workspace pays for a found result; `concurrency` is the bulkhead:
-    how many calls one worker process has in flight at the most."""
+    """One provider. `credit_cost` is what a workspace pays for a found result, `own_credential_cost` where the call was
+    made with its own credential; `concurrency` is the bulkhead: how many calls one worker process has in flight at the
+    most."""
 
     enabled: bool = True
     base_url: str | None = None
     api_key: SecretStr | None = None
     credit_cost: Annotated[int, Field(ge=0)] = 1
+    own_credential_cost: Annotated[int, Field(ge=0)] = 0
     concurrency: Count = 100
     timeout_seconds: Positive = 10
     breaker: BreakerSettings = BreakerSettings()
@@ -166,7 +197,7 @@ class CredentialSettings(_Section):
     """The key-encryption keys of provider credentials: 32 bytes in base64 by their id. The last one wraps, all unwrap.
     Without one no credential can be stored."""
 
-    keys: dict[str, SecretStr] = {}
+    keys: dict[Annotated[str, Field(min_length=1, max_length=64)], KeyEncryptionKey] = {}
 
 
 class RateLimitSettings(_Section):
@@ -178,9 +209,13 @@ class RateLimitSettings(_Section):
 
 
 class CreditsSettings(_Section):
+    # The workspace is told when fewer credits than this are available; 0: never.
+    low_threshold: Annotated[int, Field(ge=0)] = 100
+    expire_every_seconds: Positive = 60
+    audit_every_seconds: Annotated[float, Field(ge=60)] = 3600
     # What a workspace starts with that somebody makes for themselves.
-    signup_grant: Annotated[int, Field(ge=0)] = 1_000
-    local_grant: Annotated[int, Field(ge=0)] = 1_000_000
+    signup_grant: Annotated[int, Field(ge=0, le=10**12)] = 1_000
+    local_grant: Annotated[int, Field(ge=0, le=10**12)] = 1_000_000
 
 
 class Settings(BaseSettings):
@@ -211,9 +246,9 @@ class Settings(BaseSettings):
     # Shared rate limits and caches of several API processes; each has its own without it.
     redis_url: SecretStr | None = None
     # Addresses or networks of the proxies whose X-Forwarded-For is believed.
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     # Origins whose pages may call the API from a browser.
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     # Where the worker serves /metrics; 0 takes a free port, None serves none.
     worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
 

@@ -1,6 +1,6 @@
 """Every table of every domain, for the migrations and for the checks that walk the schema."""
 
-from app.accounts.models import one_time_tokens, user_sessions, users
+from app.accounts.models import attempts, one_time_tokens, user_sessions, users
 from app.audit_log.models import audit_entries
 from app.auth.models import api_keys
 from app.credentials.models import provider_credentials
@@ -23,6 +23,7 @@ TABLES = (
     users,
     user_sessions,
     one_time_tokens,
+    attempts,
     workspaces,
     memberships,
     invitations,

@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -14,12 +15,25 @@ from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.runtime import Runtime
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from app.errors import Unavailable
 from app.settings import TemporalSettings
+from workflows import options
 
 # All of type Keyword. A namespace of a server on SQL has room for ten.
 SEARCH_ATTRIBUTES = ("WorkspaceId", "Process", "Provider", "Outcome")
@@ -101,6 +115,54 @@ async def bootstrap(client: Client) -> None:
         if error.status not in _NOT_OURS:
             raise
         _log.warning("temporal namespace left as it is", namespace=client.namespace, reason=error.message)
+
+
+async def ensure_schedule(
+    client: Client,
+    settings: TemporalSettings,
+    *,
+    name: str,
+    workflow: str,
+    argument: Any,
+    every: timedelta,
+    process: str,
+) -> None:
+    """Have `workflow` started every so often on this stack's queue, never twice at a time. Idempotent.
+
+    One that is there gets the interval that is wanted now, and stays paused where an operator paused it. Where we may
+    not make schedules this is left to the namespace's operators, with a warning in the log. Raises Unavailable.
+    """
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)])
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            workflow,
+            argument,
+            id=settings.task_queue_prefix + name,
+            task_queue=settings.task_queue_prefix + options.WORKFLOWS,
+            task_timeout=options.WORKFLOW_TASK_TIMEOUT,
+            typed_search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(SearchAttributeKey.for_keyword("Process"), process)]
+            ),
+        ),
+        spec=spec,
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+    )
+
+    def changed(found: ScheduleUpdateInput) -> ScheduleUpdate | None:
+        if found.description.schedule.spec.intervals == spec.intervals:
+            return None
+        return ScheduleUpdate(replace(schedule, state=found.description.schedule.state))
+
+    try:
+        with reaching_temporal():
+            await client.create_schedule(settings.task_queue_prefix + name, schedule)
+    except ScheduleAlreadyRunningError:
+        with reaching_temporal():
+            await client.get_schedule_handle(settings.task_queue_prefix + name).update(changed)
+    except RPCError as error:
+        if error.status not in _NOT_OURS:
+            raise
+        _log.warning("temporal schedule not made", schedule=name, reason=error.message)
 
 
 async def _add_search_attributes(client: Client) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from app.temporal import run_async
+from benchmarks.api import api
 from benchmarks.kills import kills
 from benchmarks.measure import Row, report
 from benchmarks.rig import running_rig
@@ -26,6 +27,8 @@ async def run(names: list[str], seed: int) -> list[Row]:
                     rows += await throughput(rig, 10_000, 0.80, runs=3)
                 if "large" in names:
                     rows += await throughput(rig, 100_000, 0.85)
+        if "api" in names:
+            rows += await api(Path(directory) / "api")
         if "kills" in names:
             rows += await kills(Path(directory), seed=seed)
     return rows
@@ -33,7 +36,7 @@ async def run(names: list[str], seed: int) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=["throughput", "large", "kills"])
+    parser.add_argument("names", nargs="*", default=["throughput", "large", "api", "kills"])
     parser.add_argument(
         "--seed", type=int, default=secrets.randbelow(1_000_000), help="of the moments of the kills; printed, to repeat"
     )

@@ -9,6 +9,8 @@ from uuid import UUID
 
 import httpx
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -21,6 +23,15 @@ from app.main import create_app
 from app.settings import DatabaseSettings, Settings
 from app.workspaces.service import create_workspace
 from tests.servers import Database
+
+# What access tokens are signed with in tests: the same in all of them, and nowhere else.
+SIGNING_KEYS = {
+    "test": SecretStr(
+        Ed25519PrivateKey.from_private_bytes(bytes(32))
+        .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        .decode()
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,9 @@ def settings_for(database: Database, **overrides: object) -> Settings:
         "platform_database_url": SecretStr(database.platform_url),
         "owner_database_url": SecretStr(database.owner_url),
         "temporal": {"address": "127.0.0.1:1"},
+        "auth": {"signing_keys": SIGNING_KEYS},
+        # There, and out of the way of tests that are about something else.
+        "rate_limits": {"auth": 1_000_000, "api": 1_000_000, "upload": 1_000_000},
     }
     return Settings.model_validate(values | overrides)
 
@@ -96,7 +110,7 @@ async def running_api(database: Database, **overrides: object) -> AsyncIterator[
 async def serving(app: FastAPI) -> AsyncIterator[int]:
     """`app` behind a real uvicorn on loopback; yields its port."""
     with socket.create_server((LOOPBACK, 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, http="httptools"))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, http="httptools", proxy_headers=False))
         task = asyncio.create_task(server.serve(sockets=[listening]))
         try:
             # Who connects before the server has started waits in the backlog of the socket.

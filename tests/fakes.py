@@ -5,6 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from pydantic import SecretStr
+
 from app.providers.errors import ProviderError
 from app.providers.ports import Answer, Capabilities, Found, Missed, Query
 
@@ -15,7 +17,7 @@ class FakeSource:
     """An EnrichmentSource without a provider behind it.
 
     `answer` decides what a query gets: an Answer, or a ProviderError to raise. `calls` counts by key. While `gate` is
-    cleared, calls hang.
+    cleared, calls hang. `keys` are the workspaces' own that came with calls; `verdict` is what `verify` raises.
     """
 
     def __init__(
@@ -37,8 +39,12 @@ class FakeSource:
         self.started_at: list[float] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.keys: list[str] = []
+        self.verdict: ProviderError | None = None
 
     async def look_up(self, query: Query) -> Answer:
+        if query.api_key is not None:
+            self.keys.append(query.api_key.get_secret_value())
         self.calls[query.key] += 1
         self.started_at.append(time.monotonic())
         await self.gate.wait()
@@ -49,6 +55,11 @@ class FakeSource:
             raise answer
         self.last_answer_at = time.time()
         return answer
+
+    async def verify(self, api_key: SecretStr) -> None:
+        self.keys.append(api_key.get_secret_value())
+        if self.verdict is not None:
+            raise self.verdict
 
 
 def misses(_: Query) -> Answer:

@@ -16,7 +16,7 @@ from app.db import Sessions, create_engine
 from app.metrics import new_registry
 from app.outbox import service as outbox
 from app.resources import WorkerResources
-from app.settings import EnrichmentSettings, OutboxSettings, Settings, TemporalSettings
+from app.settings import CredentialSettings, EnrichmentSettings, OutboxSettings, Settings, TemporalSettings
 from app.temporal import bootstrap, connect
 from tests.builders import job_row, make_workspace, wish
 from tests.fakes import FakeSource
@@ -104,6 +104,7 @@ async def open_stack(
     enrichment: EnrichmentSettings = ENRICHMENT,
     outbox_settings: OutboxSettings = OUTBOX,
     client: Client | None = None,
+    credentials: CredentialSettings | None = None,
 ) -> AsyncIterator[Stack]:
     settings = Settings(
         database_url=SecretStr(database.app_url),
@@ -111,6 +112,7 @@ async def open_stack(
         temporal=TemporalSettings(address=temporal_address, task_queue_prefix=f"{uuid4().hex[:8]}-"),
         enrichment=enrichment,
         outbox=outbox_settings,
+        credentials=credentials or CredentialSettings(),
     )
     engines = [
         create_engine(SecretStr(url), settings.database, application="test")

@@ -3,3 +3,11 @@
 
 def enrichment_job(job_id: str) -> str:
     return f"enrichment-job/{job_id}"
+
+
+def close_workspace(workspace_id: str) -> str:
+    return f"close-workspace/{workspace_id}"
+
+
+def credential_verification(verification_id: str) -> str:
+    return f"credential-verification/{verification_id}"

@@ -26,6 +26,9 @@ DATABASE_OPTIONS: dict[str, Any] = {
     ),
 }
 
+# Reads all that a workspace ever did, and nobody waits for it.
+AUDIT_OPTIONS: dict[str, Any] = {**DATABASE_OPTIONS, "start_to_close_timeout": timedelta(minutes=20)}
+
 # No schedule_to_close: how long a job waits for a provider is counted by the job, in its own rows.
 # WAIT_CANCELLATION_COMPLETED: a cancelled lookup flushes what is in flight before the job goes on.
 PROVIDER_OPTIONS: dict[str, Any] = {
@@ -35,6 +38,16 @@ PROVIDER_OPTIONS: dict[str, Any] = {
     # Waits for a provider carry their own delay; this one is for workers that died, and so is short.
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=0.5), backoff_coefficient=1.5, maximum_interval=timedelta(seconds=5)
+    ),
+}
+
+# Somebody may be waiting for the answer: past a minute nobody cares any more.
+VERIFICATION_OPTIONS: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=40),
+    "schedule_to_close_timeout": timedelta(minutes=1),
+    "heartbeat_timeout": _HEARTBEAT_TIMEOUT,
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=0.5), backoff_coefficient=2, maximum_interval=timedelta(seconds=10)
     ),
 }
 
@@ -51,9 +64,19 @@ def database() -> dict[str, Any]:
     return {"task_queue": _sibling(DATABASE), **DATABASE_OPTIONS}
 
 
+def audit() -> dict[str, Any]:
+    """AUDIT_OPTIONS on this stack's database queue. To be called in a workflow."""
+    return {"task_queue": _sibling(DATABASE), **AUDIT_OPTIONS}
+
+
 def provider(name: str) -> dict[str, Any]:
     """PROVIDER_OPTIONS on this stack's queue of the provider. To be called in a workflow."""
     return {"task_queue": _sibling(provider_queue(name)), **PROVIDER_OPTIONS}
+
+
+def verification(provider: str) -> dict[str, Any]:
+    """VERIFICATION_OPTIONS on this stack's queue of the provider. To be called in a workflow."""
+    return {"task_queue": _sibling(provider_queue(provider)), **VERIFICATION_OPTIONS}
 
 
 def _sibling(queue: str) -> str:

@@ -1,14 +1,18 @@
 """The audit log: what people and keys changed, written in the transaction of the change and never rewritten."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from uuid import UUID
 
 import structlog
 
 from app.audit_log import repository
+from app.audit_log.repository import Entry, EntryFilter
 from app.auth.permissions import Caller, Person
-from app.db import Session, new_id
+from app.db import Session, Sessions, new_id
+from app.redaction import redact
+
+_BATCH = 1000
 
 
 async def record(
@@ -24,7 +28,7 @@ async def record(
     """Say who did what: `action` as ``member.remove``, `target` as type and id, `before` and `after` without secrets.
 
     `actor` None is Holdfast itself. The client's address and the request's id come from the request that is being
-    answered.
+    answered. A value whose name or form is that of a secret is masked: what stands here stands for ever.
     """
     context = structlog.contextvars.get_contextvars()
     actor_type, actor_id = _actor(actor)
@@ -37,11 +41,34 @@ async def record(
         action=action,
         target_type=target[0],
         target_id=target[1],
-        before=None if before is None else dict(before),
-        after=None if after is None else dict(after),
+        before=redact(before),
+        after=redact(after),
         address=context.get("client_address"),
         request_id=context.get("request_id"),
     )
+
+
+async def list_entries(
+    sessions: Sessions, workspace_id: UUID, wanted: EntryFilter, *, before: UUID | None, limit: int
+) -> list[Entry]:
+    """The newest first; `before` continues after the last one seen."""
+    async with sessions.for_workspace(workspace_id) as session:
+        return await repository.newest(session, workspace_id, wanted, before=before, limit=limit)
+
+
+async def batches(sessions: Sessions, workspace_id: UUID, wanted: EntryFilter) -> AsyncIterator[list[Entry]]:
+    """All wanted entries in order of time, some at a time, each batch in a transaction of its own.
+
+    Raises Unavailable between batches.
+    """
+    after: UUID | None = None
+    while True:
+        async with sessions.for_workspace(workspace_id) as session:
+            entries = await repository.oldest(session, workspace_id, wanted, after=after, limit=_BATCH)
+        if not entries:
+            return
+        after = entries[-1].id
+        yield entries
 
 
 def _actor(actor: Caller | Person | None) -> tuple[str, UUID | None]:

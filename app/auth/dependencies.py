@@ -1,8 +1,10 @@
 """Who may call an operation: every one names the permission that it needs, or that it is open to all.
 
-Put these before anything that reads the body: a stranger's is never read.
+Put these before anything that reads the body: a stranger's is never read, nor is that of a caller over a limit.
 """
 
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,10 +14,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.auth import keys, service
 from app.auth.permissions import Caller, Permission, Person
+from app.auth.repository import Row
 from app.auth.tokens import AccessTokens
-from app.db import Sessions
+from app.auth.usage import KeyUsage
+from app.db import OwnRead, Sessions
 from app.deps import SessionsDep
-from app.errors import Forbidden, NotFound, Unauthenticated
+from app.errors import Forbidden, NotFound, RateLimited, Unauthenticated
+from app.ratelimit import Preset, RateLimits, Usage, address_key
+from app.security_log import security_event
 
 _bearer = HTTPBearer(
     scheme_name="Bearer",
@@ -46,84 +52,225 @@ async def _tokens(request: Request) -> AccessTokens:
 AccessTokensDep = Annotated[AccessTokens, Depends(_tokens)]
 
 
-def caller(permission: Permission) -> Any:
+def caller(permission: Permission, *, or_own: str | None = None) -> Any:
     """A dependency: the caller of an operation below ``/workspaces/{workspace_id}``, who has `permission` there.
 
-    Raises Unauthenticated, NotFound for a workspace that the caller has no part in, Forbidden, Unavailable.
+    Where the path's parameter `or_own` names the person who calls, no permission is needed.
+    Raises Unauthenticated, RateLimited, NotFound for a workspace that the caller has no part in, Forbidden,
+    Unavailable.
     """
 
     async def check(
-        credentials: _Credentials, sessions: SessionsDep, tokens: AccessTokensDep, workspace_id: _WorkspaceId
+        request: Request,
+        credentials: _Credentials,
+        sessions: SessionsDep,
+        tokens: AccessTokensDep,
+        workspace_id: _WorkspaceId,
     ) -> Caller:
-        token = _token(credentials)
         workspace = _uuid(workspace_id)
         found: Caller | None
-        if keys.is_key(token):
-            found = await service.authenticate_key(sessions, token)
-        else:
-            _, found = await service.authenticate_person(sessions, tokens, token, workspace)
-        if found is None or found.workspace_id != workspace:
-            raise NotFound("There is no such workspace, or the caller has no part in it.")
-        structlog.contextvars.bind_contextvars(workspace_id=str(workspace))
-        if permission not in found.permissions:
-            raise Forbidden(f"This needs the permission {permission}, which the caller lacks.")
-        return found
+        async with _strangers_limited(request):
+            token = _token(credentials)
+            if keys.is_key(token):
+                found = await _key(request, sessions, token)
+                who = _who(found)
+            else:
+                person, found = await service.authenticate_person(sessions, tokens, token, workspace)
+                who = _who(person)
+        return await _let_in(request, found, who, workspace, permission, or_own)
 
     return Security(check, scopes=[permission])
+
+
+def reader(permission: Permission, own: Callable[[Mapping[str, str]], OwnRead]) -> Any:
+    """`caller` for an operation that is polled: its value is the row that `own` finds in the workspace (all NULL where
+    there is none), read in the round trip that says who calls.
+
+    `own` gets the parameters of the path as they came. Raises what `caller` does; then the row was not looked at.
+    """
+
+    async def check(
+        request: Request,
+        credentials: _Credentials,
+        sessions: SessionsDep,
+        tokens: AccessTokensDep,
+        workspace_id: _WorkspaceId,
+    ) -> Row:
+        workspace = _uuid(workspace_id)
+        found: Caller | None
+        async with _strangers_limited(request):
+            token = _token(credentials)
+            wanted = own(request.path_params)
+            if keys.is_key(token):
+                found, row = await service.authenticate_key_and_read(sessions, token, wanted)
+                _note(request, found)
+                who = _who(found)
+            else:
+                person, found, row = await service.authenticate_person_and_read(
+                    sessions, tokens, token, workspace, wanted
+                )
+                who = _who(person)
+        await _let_in(request, found, who, workspace, permission, None)
+        return row
+
+    return Security(check, scopes=[permission])
+
+
+async def _let_in(
+    request: Request, found: Caller | None, who: str, workspace: UUID | None, permission: Permission, or_own: str | None
+) -> Caller:
+    """Raises RateLimited, NotFound, Forbidden."""
+    await _limit(request, "api", who)
+    if found is None or found.workspace_id != workspace:
+        raise NotFound("There is no such workspace, or the caller has no part in it.")
+    structlog.contextvars.bind_contextvars(workspace_id=str(workspace))
+    if permission not in found.permissions and not (or_own and _is_own(request.path_params[or_own], found)):
+        raise _refused(who, permission, f"This needs the permission {permission}, which the caller lacks.")
+    return found
 
 
 def any_caller(permission: Permission) -> Any:
     """A dependency for an operation of no workspace: whoever is signed in, or an API key with `permission`.
 
-    Raises Unauthenticated, Forbidden, Unavailable.
+    Raises Unauthenticated, RateLimited, Forbidden, Unavailable.
     """
 
-    async def check(credentials: _Credentials, sessions: SessionsDep, tokens: AccessTokensDep) -> Caller | Person:
-        token = _token(credentials)
-        if not keys.is_key(token):
-            return await _person(sessions, tokens, token)
-        found = await service.authenticate_key(sessions, token)
+    async def check(
+        request: Request, credentials: _Credentials, sessions: SessionsDep, tokens: AccessTokensDep
+    ) -> Caller | Person:
+        if credentials is None or not keys.is_key(credentials.credentials):
+            return await _signed_in(request, credentials, sessions, tokens)
+        async with _strangers_limited(request):
+            found = await _key(request, sessions, credentials.credentials)
+        await _limit(request, "api", _who(found))
         structlog.contextvars.bind_contextvars(workspace_id=str(found.workspace_id))
         if permission not in found.permissions:
-            raise Forbidden(f"The API key lacks the scope {permission}.")
+            raise _refused(_who(found), permission, f"The API key lacks the scope {permission}.")
         return found
 
     return Security(check, scopes=[permission])
 
 
 def person() -> Any:
-    """A dependency: whoever is signed in. Raises Unauthenticated, Forbidden for an API key, Unavailable."""
+    """A dependency: whoever is signed in.
 
-    async def check(credentials: _Credentials, sessions: SessionsDep, tokens: AccessTokensDep) -> Person:
-        return await _signed_in(credentials, sessions, tokens)
+    Raises Unauthenticated, RateLimited, Forbidden for an API key, Unavailable.
+    """
+
+    async def check(
+        request: Request, credentials: _Credentials, sessions: SessionsDep, tokens: AccessTokensDep
+    ) -> Person:
+        return await _signed_in(request, credentials, sessions, tokens)
 
     return Security(check, scopes=[SIGNED_IN])
 
 
 def superadmin() -> Any:
-    """A dependency: a signed-in member of the platform's staff. Raises Unauthenticated, Forbidden, Unavailable."""
+    """A dependency: a signed-in member of the platform's staff.
 
-    async def check(credentials: _Credentials, sessions: SessionsDep, tokens: AccessTokensDep) -> Person:
-        found = await _signed_in(credentials, sessions, tokens)
+    Raises Unauthenticated, RateLimited, Forbidden, Unavailable.
+    """
+
+    async def check(
+        request: Request, credentials: _Credentials, sessions: SessionsDep, tokens: AccessTokensDep
+    ) -> Person:
+        found = await _signed_in(request, credentials, sessions, tokens)
         if not found.is_superadmin:
-            raise Forbidden("This is for the platform's staff.")
+            raise _refused(_who(found), SUPERADMIN, "This is for the platform's staff.")
         return found
 
     return Security(check, scopes=[SUPERADMIN])
 
 
+def anybody() -> Any:
+    """A dependency of an operation that is open to all, under /auth: limited by the client's address.
+
+    Raises RateLimited.
+    """
+
+    async def check(request: Request) -> None:
+        await _limit(request, "auth", _where(request))
+
+    return Depends(check)
+
+
+async def limit_upload(request: Request, caller: Caller) -> None:
+    """Count an upload of the caller's, before a byte of it is read. Raises RateLimited."""
+    await _limit(request, "upload", _who(caller))
+
+
 async def _signed_in(
-    credentials: HTTPAuthorizationCredentials | None, sessions: Sessions, tokens: AccessTokens
+    request: Request, credentials: HTTPAuthorizationCredentials | None, sessions: Sessions, tokens: AccessTokens
 ) -> Person:
-    token = _token(credentials)
+    async with _strangers_limited(request):
+        token = _token(credentials)
+        if keys.is_key(token):
+            caller = await _key(request, sessions, token)
+        else:
+            found, _ = await service.authenticate_person(sessions, tokens, token)
     if keys.is_key(token):
-        raise Forbidden("An API key cannot do this: sign in.")
-    return await _person(sessions, tokens, token)
-
-
-async def _person(sessions: Sessions, tokens: AccessTokens, token: str) -> Person:
-    found, _ = await service.authenticate_person(sessions, tokens, token)
+        await _limit(request, "api", _who(caller))
+        raise _refused(_who(caller), SIGNED_IN, "An API key cannot do this: sign in.")
+    await _limit(request, "api", _who(found))
     return found
+
+
+@asynccontextmanager
+async def _strangers_limited(request: Request) -> AsyncIterator[None]:
+    """Whoever is refused as a stranger counts by address: guesses are requests too."""
+    try:
+        yield
+    except Unauthenticated as error:
+        if "authorization" in request.headers:
+            security_event("authentication.failed", reason=error.message)
+        await _limit(request, "api", _where(request))
+        raise
+
+
+async def _limit(request: Request, preset: Preset, who: str) -> None:
+    limits: RateLimits = request.app.state.rate_limits
+    usage = await limits.hit(preset, who)
+    if usage is None:
+        return
+    # The middleware puts them into the headers of the answer, whatever that will be.
+    usages: list[Usage] = request.state.rate_limits
+    usages.append(usage)
+    if not usage.allowed:
+        security_event("rate_limit.hit", preset=preset, who=who)
+        raise RateLimited(
+            f"There were more than {usage.limit} requests in a minute: wait for {usage.reset_seconds} seconds.",
+            retry_after=usage.reset_seconds,
+        )
+
+
+def _is_own(user_id: str, caller: Caller) -> bool:
+    return caller.user_id is not None and _uuid(user_id) == caller.user_id
+
+
+def _refused(who: str, permission: str, message: str) -> Forbidden:
+    security_event("authorisation.refused", who=who, permission=permission)
+    return Forbidden(message)
+
+
+async def _key(request: Request, sessions: Sessions, secret: str) -> Caller:
+    found = await service.authenticate_key(sessions, secret)
+    _note(request, found)
+    return found
+
+
+def _note(request: Request, found: Caller) -> None:
+    usage: KeyUsage = request.app.state.key_usage
+    usage.note(found)
+
+
+def _who(caller: Caller | Person) -> str:
+    if isinstance(caller, Caller) and caller.api_key_id is not None:
+        return f"api_key:{caller.api_key_id}"
+    return f"user:{caller.user_id}"
+
+
+def _where(request: Request) -> str:
+    return address_key(request.state.client_address)
 
 
 def _token(credentials: HTTPAuthorizationCredentials | None) -> str:

@@ -1,13 +1,18 @@
 """Who calls, with an API key or an access token; and API keys, how one is made."""
 
 from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from app.auth import keys, repository
-from app.auth.permissions import ROLE_PERMISSIONS, Caller, Permission, Person
+from app.auth.permissions import ROLE_PERMISSIONS, Caller, Permission, Person, Role
+from app.auth.repository import Row
 from app.auth.tokens import AccessTokens
-from app.db import Session, Sessions, new_id
+from app.db import OwnRead, Session, Sessions, new_id
 from app.errors import Unauthenticated
+
+_BAD_KEY = "The API key is not valid: check it, or make a new one."
+_ENDED = "This sign-in has ended: sign in again."
 
 
 async def authenticate_key(sessions: Sessions, secret: str) -> Caller:
@@ -17,11 +22,20 @@ async def authenticate_key(sessions: Sessions, secret: str) -> Caller:
     """
     caller = None
     if keys.is_secret(secret):
-        async with sessions.unscoped() as session:
-            caller = await repository.resolve_api_key(session, keys.secret_hash(secret))
+        caller = await repository.resolve_api_key(sessions, keys.secret_hash(secret))
     if caller is None:
-        raise Unauthenticated("The API key is not valid: check it, or make a new one.")
+        raise Unauthenticated(_BAD_KEY)
     return caller
+
+
+async def authenticate_key_and_read(sessions: Sessions, secret: str, own: OwnRead) -> tuple[Caller, Row]:
+    """The same, and what `own` finds in the workspace of the key, in the same round trip."""
+    found = None
+    if keys.is_secret(secret):
+        found = await repository.resolve_api_key_and_read(sessions, keys.secret_hash(secret), own)
+    if found is None:
+        raise Unauthenticated(_BAD_KEY)
+    return found
 
 
 async def authenticate_person(
@@ -32,20 +46,44 @@ async def authenticate_person(
     Raises Unauthenticated, also for a token whose sign-in was ended since.
     """
     claims = tokens.read(token)
-    async with sessions.unscoped() as session:
-        found = await repository.resolve_person(session, claims, workspace_id)
+    found = await repository.resolve_person(sessions, claims, workspace_id)
     if found is None:
-        raise Unauthenticated("This sign-in has ended: sign in again.")
+        raise Unauthenticated(_ENDED)
     person, role = found
+    return person, _member(person, role, workspace_id)
+
+
+async def authenticate_person_and_read(
+    sessions: Sessions, tokens: AccessTokens, token: str, workspace_id: UUID | None, own: OwnRead
+) -> tuple[Person, Caller | None, Row]:
+    """The same, and what `own` finds in the workspace (nothing for no member), in the same round trip."""
+    claims = tokens.read(token)
+    found = await repository.resolve_person_and_read(sessions, claims, workspace_id, own)
+    if found is None:
+        raise Unauthenticated(_ENDED)
+    person, role, row = found
+    return person, _member(person, role, workspace_id), row
+
+
+def _member(person: Person, role: Role | None, workspace_id: UUID | None) -> Caller | None:
     if role is None or workspace_id is None:
-        return person, None
-    return person, Caller(workspace_id, ROLE_PERMISSIONS[role], role, user_id=person.user_id)
+        return None
+    return Caller(workspace_id, ROLE_PERMISSIONS[role], role, user_id=person.user_id)
 
 
 async def create_api_key(
-    session: Session, workspace_id: UUID, name: str, scopes: Collection[Permission]
+    session: Session,
+    workspace_id: UUID,
+    name: str,
+    scopes: Collection[Permission],
+    *,
+    created_by: UUID | None = None,
+    expires_at: datetime | None = None,
 ) -> tuple[UUID, str]:
-    """Make a key of the workspace; its id and its secret, which can never be read again."""
+    """Make a key of the workspace; its id and its secret, which can never be read again.
+
+    It lives by the membership of `created_by`; one of nobody is the operator's.
+    """
     api_key_id, secret = new_id(), keys.new_secret()
     await repository.add_api_key(
         session,
@@ -56,8 +94,15 @@ async def create_api_key(
         last_four=secret[-4:],
         secret_hash=keys.secret_hash(secret),
         scopes=sorted(scopes),
+        created_by=created_by,
+        expires_at=expires_at,
     )
     return api_key_id, secret
+
+
+async def revoke_keys_made_by(session: Session, workspace_id: UUID, user_id: UUID) -> None:
+    """End the keys of the workspace that this person made."""
+    await repository.revoke_keys_made_by(session, workspace_id, user_id)
 
 
 async def has_api_key(session: Session, workspace_id: UUID) -> bool:

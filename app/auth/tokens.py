@@ -3,8 +3,9 @@
 Two keys can be good at a time: a new one signs while what the old one signed is still accepted.
 """
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -19,6 +20,8 @@ from app.settings import AuthSettings, SettingsError
 # Never from the token: one that names another algorithm is refused.
 _ALGORITHMS = ["EdDSA"]
 _LEEWAY = timedelta(seconds=5)
+# Tokens whose signature was checked and need not be again until they expire; of each a kilobyte.
+_MAX_VERIFIED = 4096
 
 
 class Claims(NamedTuple):
@@ -37,6 +40,7 @@ class AccessTokens:
     issuer: str
     audience: str
     seconds: int
+    _verified: dict[str, tuple[Claims, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, settings: AuthSettings) -> "AccessTokens":
@@ -76,6 +80,9 @@ class AccessTokens:
 
     def read(self, token: str) -> Claims:
         """Raises Unauthenticated: malformed, forged, expired, from somebody else or for somebody else."""
+        claims, good_until = self._verified.get(token, (None, 0.0))
+        if claims is not None and time.time() < good_until:
+            return claims
         try:
             key = self.public_keys[jwt.get_unverified_header(token)["kid"]]
             payload = jwt.decode(
@@ -87,8 +94,13 @@ class AccessTokens:
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iat", "iss", "aud", "sub", "sid"]},
             )
-            return Claims(UUID(payload["sub"]), UUID(payload["sid"]))
+            claims = Claims(UUID(payload["sub"]), UUID(payload["sid"]))
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The access token has expired: refresh it.") from None
         except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, AttributeError):
             raise Unauthenticated("The access token is not valid: sign in again.") from None
+        # Those that have expired go with all others: what it costs is one check more of each.
+        if len(self._verified) >= _MAX_VERIFIED:
+            self._verified.clear()
+        self._verified[token] = (claims, payload["exp"] + _LEEWAY.total_seconds())
+        return claims

@@ -74,6 +74,11 @@ def report(figures: Audit, billed: Billed | None) -> Table:
             f"{figures.held:,}",
             _equals(figures.entries_held, figures.held, f"sum of entries {figures.entries_held:,}"),
         ),
+        (
+            "left of grants",
+            f"{figures.lots:,}",
+            _equals(max(figures.balance, 0), figures.lots, "balance, where it is not below zero"),
+        ),
         ("lost", f"{figures.lost:,}", ""),
         ("doubled", f"{figures.doubled:,}", ""),
         ("lost to outages", f"{figures.waited_seconds:.1f} s", "waiting for providers that were away"),

@@ -4,8 +4,9 @@ import sys
 
 import typer
 
-from app.cli import jobs
+from app.cli import admin, jobs
 from app.cli.audit import audit
+from app.cli.credentials import rotate
 from app.cli.demo import demo
 from app.cli.enrich import enrich
 from app.cli.errors import CommandFailed, Interrupted
@@ -29,6 +30,15 @@ def build() -> typer.Typer:
     )
     steps.command()(jobs.export)
     holdfast.add_typer(steps, name="jobs")
+    credentials = _group("Look after the encryption of provider credentials.")
+    credentials.command()(rotate)
+    # One command does not make a group of itself.
+    credentials.callback()(lambda: None)
+    holdfast.add_typer(credentials, name="credentials")
+    staff = _group("Manage the platform's staff.")
+    staff.callback()(admin.staff)
+    staff.command()(admin.create)
+    holdfast.add_typer(staff, name="admin")
     return holdfast
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from app.credits.audit_repository import Difference
 from app.db import Session
 
 
@@ -14,8 +15,9 @@ class Audit:
     `records_in` is what its jobs were given; of these `records_out` have an end, `records_pending` belong to a job
     that still runs, and the rest is `lost`. `found` are results that cost something, `charges` the entries that
     charge for them, `doubled` those charges that are not the first for the same subject of a job. `entries_balance`
-    and `entries_held` are sums over the ledger. `waited_seconds` is how long jobs waited for providers that were away,
-    each counted by itself. `violations` has a line for each rule that does not hold: none, as long as all is well.
+    and `entries_held` are sums over the ledger, `lots` is what is left of grants. `waited_seconds` is how long jobs
+    waited for providers that were away, each counted by itself. `violations` has a line for each rule that does not
+    hold: none, as long as all is well.
     """
 
     jobs: int
@@ -33,33 +35,32 @@ class Audit:
     held: int
     entries_balance: int
     entries_held: int
+    lots: int
     waited_seconds: float
     violations: list[str]
 
 
-# Each is right at any moment, also while jobs run: what belongs together is written in one transaction.
-_CHECKS = """
-    SELECT 'the balance is not the sum of its entries' AS problem FROM credit_accounts AS a
-    WHERE (balance, held) <> (SELECT coalesce(sum(amount), 0), coalesce(sum(held_amount), 0)
-                              FROM credit_entries AS e WHERE e.workspace_id = a.workspace_id)
-    UNION ALL
-    SELECT 'a found result has no charge' FROM enrichment_answers AS a
+# Each is right at any moment, also while jobs run: what belongs together is written in one transaction. These hold the
+# ledger against what was done for it.
+_CHARGE_CHECKS = """
+    SELECT 'uncharged_result' AS rule, 'a found result has no charge' AS problem FROM enrichment_answers AS a
     WHERE outcome = 'found' AND credits > 0 AND NOT EXISTS (
         SELECT FROM credit_entries AS e
         WHERE e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider) AND e.amount = -a.credits)
     UNION ALL
-    SELECT 'a charge has no result' FROM credit_entries AS e
+    SELECT 'charge_without_result', 'a charge has no result' FROM credit_entries AS e
     WHERE kind = 'charge' AND NOT EXISTS (
         SELECT FROM enrichment_answers AS a WHERE a.outcome = 'found'
         AND e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider))
     UNION ALL
-    SELECT 'something is charged twice' FROM bought WHERE charges > 1
+    SELECT 'charged_twice', 'something is charged twice' FROM bought WHERE charges > 1
     UNION ALL
-    SELECT 'what is held is not what unfinished jobs hold' FROM credit_accounts AS a
+    SELECT 'held', 'what is held is not what unfinished jobs hold' FROM credit_accounts AS a
     WHERE held <> (SELECT coalesce(sum(j.held - j.charged), 0) FROM enrichment_jobs AS j
                    WHERE j.workspace_id = a.workspace_id AND j.finished_at IS NULL)
-    UNION ALL
-    SELECT 'the records of a job are not as many as it was given' FROM enrichment_jobs AS j
+"""
+_JOB_CHECKS = """
+    SELECT 'the records of a job are not as many as it was given' AS problem FROM enrichment_jobs AS j
     WHERE total <> (SELECT count(*) FROM enrichment_records AS r WHERE r.job_id = j.id)
     UNION ALL
     SELECT 'the counts of a job do not match its records' FROM enrichment_jobs AS j
@@ -76,17 +77,23 @@ _CHECKS = """
     WHERE finished_at IS NOT NULL
       AND EXISTS (SELECT FROM enrichment_records AS r WHERE r.job_id = j.id AND r.status = 'pending')
 """
-# One statement, so that all of it is said of one moment. What can be bought once in a job is not a record but a
-# subject: by that, and by what a charge refers to rather than by its unique key, doubles are counted.
+# What can be bought once in a job is not a record but a subject: by that, and by what a charge refers to rather than by
+# its unique key, doubles are counted.
+_BOUGHT = """
+    SELECT count(*) AS charges
+    FROM credit_entries AS e
+         JOIN enrichment_answers AS a ON e.reference_id = format('%s:%s:%s', a.job_id, a.position, a.provider)
+         JOIN enrichment_records AS r ON (r.job_id, r.position) = (a.job_id, a.position)
+    WHERE e.kind = 'charge'
+    GROUP BY a.job_id, r.subject_key, a.provider
+"""
+_DIFFERENCES = text(f"""
+    WITH bought AS ({_BOUGHT}), problems AS ({_CHARGE_CHECKS})
+    SELECT rule, problem, count(*) AS count FROM problems GROUP BY rule, problem ORDER BY rule
+""")
+# One statement, so that all of it is said of one moment.
 _AUDIT = text(f"""
-    WITH bought AS (
-        SELECT count(*) AS charges
-        FROM credit_entries AS e
-             JOIN enrichment_answers AS a ON e.reference_id = format('%s:%s:%s', a.job_id, a.position, a.provider)
-             JOIN enrichment_records AS r ON (r.job_id, r.position) = (a.job_id, a.position)
-        WHERE e.kind = 'charge'
-        GROUP BY a.job_id, r.subject_key, a.provider
-    ), jobs AS (
+    WITH bought AS ({_BOUGHT}), jobs AS (
         SELECT count(*) AS jobs, count(*) FILTER (WHERE finished_at IS NULL) AS unfinished_jobs,
                coalesce(sum(total), 0)::bigint AS records_in
         FROM enrichment_jobs
@@ -105,16 +112,18 @@ _AUDIT = text(f"""
         FROM credit_entries
     ), accounts AS (
         SELECT coalesce(sum(balance), 0)::bigint AS balance, coalesce(sum(held), 0)::bigint AS held FROM credit_accounts
+    ), grants AS (
+        SELECT coalesce(sum(remaining), 0)::bigint AS lots FROM credit_lots
     ), waits AS (
         SELECT coalesce(sum(waited_seconds + coalesce(extract(epoch FROM now() - waiting_since), 0)), 0)::float8
                AS waited_seconds
         FROM enrichment_job_providers
-    ), problems AS ({_CHECKS})
+    ), problems AS ({_JOB_CHECKS})
     SELECT jobs.*, records.*, records_in - records_out - records_pending AS lost, results.*, entries.*, accounts.*,
-           waits.*, (SELECT coalesce(sum(charges - 1), 0)::bigint FROM bought) AS doubled,
+           grants.*, waits.*, (SELECT coalesce(sum(charges - 1), 0)::bigint FROM bought) AS doubled,
            ARRAY(SELECT format('%s (%s)', problem, count(*)) FROM problems GROUP BY problem ORDER BY problem)
            AS violations
-    FROM jobs, records, results, entries, accounts, waits
+    FROM jobs, records, results, entries, accounts, grants, waits
 """)
 _NO_NESTED_LOOPS = text("SET LOCAL enable_nestloop = off")
 _ANSWERED = text("""
@@ -125,11 +134,17 @@ _ANSWERED = text("""
 
 
 async def audit(session: Session) -> Audit:
-    """Of the session's workspace."""
+    """Of the session's workspace; the violations are those of jobs, without what their ledger says."""
     # Tables that were filled a moment ago have no statistics yet: the planner believes them empty, and would compare
     # each answer with each entry.
     await session.execute(_NO_NESTED_LOOPS)
     return Audit(**(await session.execute(_AUDIT)).mappings().one())
+
+
+async def differences(session: Session) -> list[Difference]:
+    """Where the ledger contradicts the jobs and answers of the session's workspace."""
+    await session.execute(_NO_NESTED_LOOPS)
+    return [Difference(**row) for row in (await session.execute(_DIFFERENCES)).mappings()]
 
 
 async def answered_subjects(session: Session) -> list[tuple[str, str]]:

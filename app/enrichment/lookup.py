@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from random import uniform
 from uuid import UUID
 
+from app.credentials import use as credentials
+from app.credentials.opening import Opener
+from app.credentials.use import OwnCredential
 from app.db import Sessions
 from app.enrichment import lookup_repository as repository
 from app.enrichment.budget import Budget
@@ -23,8 +26,8 @@ from app.providers.errors import (
     CircuitOpen,
     CredentialRejected,
     InvalidQuery,
+    KeyRefusal,
     Malformed,
-    PaymentRequired,
     ProviderError,
     RateLimited,
 )
@@ -45,6 +48,7 @@ async def look_up(
     command: Lookup,
     settings: EnrichmentSettings,
     *,
+    opener: Opener,
     places: Places,
     stopping: Callable[[], bool],
 ) -> LookupDone:
@@ -52,7 +56,8 @@ async def look_up(
 
     Its calls share the job's `places` with the other lookups of this process. `stopping` turns true when the process
     is going down. Cancelled, it starts no further call, commits what is in flight and ends. Raises CircuitOpen or
-    RateLimited with the seconds to wait, LookupPostponed where another try follows, Unavailable without a database.
+    RateLimited with the seconds to wait, LookupPostponed where another try follows, Unavailable without a database,
+    CredentialsNotConfigured where the job's credential was sealed with a key that `opener` lacks.
     """
     workspace_id, job_id = UUID(command.workspace_id), UUID(command.job_id)
     async with sessions.for_workspace(workspace_id) as session:
@@ -60,6 +65,12 @@ async def look_up(
         if job is None or job.finished:
             return LookupDone(calls=0, found=0, open_records=0)
         records = await repository.open_records(session, job_id, command.first, command.last)
+        credential, refusal = None, None
+        if job.own_credential:
+            try:
+                credential = await credentials.open_for_calls(session, opener, workspace_id, command.provider)
+            except CredentialRejected as error:
+                refusal = error
     if job.desired_state != "running":
         # The wake that follows a change of desired_state cancels this lookup; it must not end before.
         raise LookupPostponed(f"the job is to be {job.desired_state}", retry_after=1)
@@ -75,8 +86,8 @@ async def look_up(
         open_records=len(records),
     )
     async with budget, flusher:
-        run = _Run(sessions, source, command, settings, job, budget, flusher, places.of(job_id), stopping)
-        await run.ask(records)
+        run = _Run(sessions, source, command, settings, job, budget, flusher, places.of(job_id), stopping, credential)
+        await run.ask(records, refusal)
         postponed = await run.conclude()
     if postponed is not None:
         raise postponed
@@ -97,6 +108,7 @@ class _Run:
         flusher: Flusher,
         places: asyncio.Semaphore,
         stopping: Callable[[], bool],
+        credential: OwnCredential | None,
     ) -> None:
         self._sessions = sessions
         self._source = source
@@ -107,6 +119,8 @@ class _Run:
         self._flusher = flusher
         self._places = places
         self._process_stops = stopping
+        self._credential = credential
+        self._api_key = credential.api_key if credential else None
         self._fillable = frozenset(source.capabilities.fields.get(job.entity, ())) & frozenset(job.fields)
         self._cancelled = False
         self._out_of_budget = ""
@@ -117,8 +131,9 @@ class _Run:
         self.calls = 0
         self.found = 0
 
-    async def ask(self, records: list[OpenRecord]) -> None:
-        """Call the provider for each record that it could help, until something stops it."""
+    async def ask(self, records: list[OpenRecord], refusal: CredentialRejected | None) -> None:
+        """Call the provider for each record that it could help, until something stops it; with a `refusal` for none."""
+        self._refusal = refusal
         for record in records:
             if self._is_worth_asking(record):
                 self._rest[record.position] = record
@@ -149,7 +164,7 @@ class _Run:
         return bool(missing) and self._source.capabilities.can_look_up(self._query(record))
 
     def _query(self, record: OpenRecord) -> Query:
-        return Query(self._job.entity, record.subject_key, record.subject, self._fillable)
+        return Query(self._job.entity, record.subject_key, record.subject, self._fillable, self._api_key)
 
     async def _call_in_turn(self, queue: Iterator[OpenRecord]) -> None:
         while self._may_call():
@@ -182,7 +197,7 @@ class _Run:
             answer = await self._source.look_up(self._query(record))
         except CircuitOpen as error:
             self._refusal = error
-        except (RateLimited, CredentialRejected, PaymentRequired) as error:
+        except (RateLimited, KeyRefusal) as error:
             self._refusal = error
             self._count_call(failed=True)
         except InvalidQuery as error:
@@ -236,7 +251,8 @@ class _Run:
         if not self._flusher.wanted:
             return LookupPostponed("the job is not to run now", retry_after=1)
         match self._refusal:
-            case CredentialRejected() | PaymentRequired() as error:
+            case KeyRefusal() as error:
+                await self._reject_credential(error)
                 self._end_rest("rejected", error.code)
                 return None
             case RateLimited() as error:
@@ -255,6 +271,14 @@ class _Run:
                 if position not in self._failures:
                     self._end(record, "budget", "max_credits")
         return await self._try_again()
+
+    async def _reject_credential(self, refusal: KeyRefusal) -> None:
+        """Have later lookups of the workspace ask nothing with a credential of its own that was refused."""
+        if self._credential is None:
+            return
+        workspace_id = UUID(self._command.workspace_id)
+        async with self._sessions.for_workspace(workspace_id) as session:
+            await credentials.reject(session, workspace_id, self._command.provider, self._credential, refusal)
 
     async def _wait_for_recovery(self, error: ProviderError) -> AppError | None:
         """The provider is away: skip it, or wait for as long as the job allows."""

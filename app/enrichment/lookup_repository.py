@@ -19,7 +19,8 @@ from app.providers.ports import Entity
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """What a lookup must know of its job and its provider. `limited`: the hold does not cover the worst case."""
+    """What a lookup must know of its job and its provider. `limited`: the hold does not cover the worst case;
+    `own_credential`: calls are made with the workspace's own credential, or not at all."""
 
     finished: bool
     desired_state: str
@@ -30,6 +31,7 @@ class RunningJob:
     max_wait_seconds: float
     limited: bool
     credit_cost: int
+    own_credential: bool
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ _PROVIDERS = text("SELECT provider FROM enrichment_job_providers WHERE job_id = 
 
 _JOB = text("""
     SELECT j.finished_at IS NOT NULL AS finished, j.desired_state, j.entity, j.fields, j.min_confidence, j.on_outage,
-           j.max_wait_seconds, j.held < j.worst_case AS limited, p.credit_cost
+           j.max_wait_seconds, j.held < j.worst_case AS limited, p.credit_cost, p.own_credential
     FROM enrichment_jobs AS j JOIN enrichment_job_providers AS p ON p.job_id = j.id
     WHERE j.id = :job_id AND p.provider = :provider
 """)

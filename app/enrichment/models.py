@@ -3,6 +3,7 @@
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
     func,
     text,
 )
@@ -80,6 +82,8 @@ enrichment_job_providers = Table(
     Column("provider", Text, nullable=False),
     Column("position", SmallInteger, nullable=False),
     Column("credit_cost", Integer, nullable=False),
+    # Whether the workspace's own credential is used, or else the platform's: the price was chosen by it.
+    Column("own_credential", Boolean, nullable=False, server_default=false()),
     Column("calls", BigInteger, nullable=False, server_default="0"),
     Column("matches", BigInteger, nullable=False, server_default="0"),
     Column("errors", BigInteger, nullable=False, server_default="0"),

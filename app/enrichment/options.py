@@ -1,7 +1,7 @@
 """What a job is asked to do, checked against what the installation offers."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.errors import Detail, InvalidRequest
@@ -75,6 +75,16 @@ def choose(options: JobOptions, offers: Mapping[str, Offer], *, within: str = ""
     return Choice(options.entity, fields, providers)
 
 
+def with_defaults(options: JobOptions, offers: Mapping[str, Offer], names: Sequence[str] | None) -> JobOptions:
+    """The options with what the workspace has chosen for jobs that name no providers: those of `names` that are
+    available and fill a wanted field. Where none does it is all of them, for `choose` to say why not: what a workspace
+    has not chosen is not asked."""
+    if options.providers is not None or not names:
+        return options
+    able = [name for name in names if name in offers and offers[name].available and _fills(offers[name], options)]
+    return replace(options, providers=able or list(names))
+
+
 def _fills(offer: Offer, options: JobOptions) -> bool:
     fillable = offer.capabilities.fields.get(options.entity, ())
     return any(field in fillable for field in options.fields or fillable)
@@ -100,7 +110,7 @@ def _provider_problem(entity: Entity, offers: Mapping[str, Offer]) -> Callable[[
         if offer is None:
             return f"There is no provider {name!r}; there are {', '.join(offers)}."
         if not offer.available:
-            return f"{name} is not available: it is disabled, or its credential is missing."
+            return f"{name} is not available: it is disabled, or its credential is missing or was rejected."
         if not offer.capabilities.fields.get(entity):
             return f"{name} knows nothing of a {entity}."
         return None

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, exists, func, select, text
+from sqlalchemy import ColumnElement, Select, case, exists, func, literal_column, select, text
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from app.db import Session
+from app.db import OwnRead, Session, Sessions
 from app.enrichment.models import enrichment_job_providers, enrichment_jobs, enrichment_records
 from app.enrichment.waterfall import StoredAnswer
 from app.providers.ports import Entity, JsonValue
@@ -88,6 +90,8 @@ class StoredRecord:
     leader: int
 
 
+_JOB_COLUMNS = tuple(name for name in Job.__slots__ if name != "providers")
+
 _job = enrichment_jobs.c
 _provider = enrichment_job_providers.c
 _record = enrichment_records.c
@@ -98,6 +102,15 @@ _is_waiting: ColumnElement[bool] = (
     & exists().where(_provider.job_id == _job.id, _provider.waiting_until > func.now())
 )
 _status = case((_is_waiting, "waiting"), else_=_job.status)
+# Of a provider that nothing is known of the circuit is closed.
+_providers = text("""
+    (SELECT json_agg(json_build_array(
+                p.provider, p.calls, p.matches, p.errors, coalesce(h.circuit, 'closed'),
+                CASE WHEN p.waiting_until > now() THEN p.waiting_until END,
+                p.waiting_until > now() AND p.waiting_since IS NULL) ORDER BY p.position)
+     FROM enrichment_job_providers AS p LEFT JOIN provider_health AS h USING (provider)
+     WHERE p.job_id = enrichment_jobs.id) AS providers
+""")
 _JOBS = select(
     *(
         _job[name]
@@ -109,16 +122,21 @@ _JOBS = select(
     ),
     _status.label("status"),
     func.now().label("now"),
+    _providers,
 )  # fmt: skip
-# Of a provider that nothing is known of the circuit is closed.
-_PROVIDERS = text("""
-    SELECT p.job_id, p.provider AS name, p.calls, p.matches, p.errors, coalesce(h.circuit, 'closed') AS circuit,
-           CASE WHEN p.waiting_until > now() THEN p.waiting_until END AS waiting_until,
-           p.waiting_until > now() AND p.waiting_since IS NULL AS is_throttled
-    FROM enrichment_job_providers AS p LEFT JOIN provider_health AS h USING (provider)
-    WHERE p.job_id = ANY(CAST(:job_ids AS uuid[]))
-    ORDER BY p.job_id, p.position
-""")
+
+
+@cache
+def _read_job() -> str:
+    """`_JOBS` of one job as the driver takes it; so it is compiled once."""
+    query = _JOBS.where(
+        _job.id == literal_column("%(job_id)s"), _job.workspace_id == literal_column("own.workspace_id")
+    )
+    # Named parameters, of which there is none: any other style would double the per cent sign.
+    dialect = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    return str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
 _ANSWERS = text("""
     SELECT a.position, a.provider, a.outcome, a.answered_at, a.found, a.credits, a.tries, a.reason
     FROM enrichment_answers AS a JOIN enrichment_job_providers AS p USING (job_id, provider)
@@ -126,6 +144,16 @@ _ANSWERS = text("""
     ORDER BY a.position, p.position
 """)
 _SET_DESIRED_STATE = text("UPDATE enrichment_jobs SET desired_state = :desired_state WHERE id = :job_id")
+# In order of id, as whoever locks several jobs does.
+_CANCEL_UNFINISHED = text("""
+    WITH unfinished AS (
+        SELECT id FROM enrichment_jobs WHERE finished_at IS NULL AND desired_state <> 'cancelled'
+        ORDER BY id LIMIT :limit FOR NO KEY UPDATE
+    )
+    UPDATE enrichment_jobs AS j SET desired_state = 'cancelled' FROM unfinished WHERE j.id = unfinished.id
+    RETURNING j.id
+""")
+_COUNT_UNFINISHED = text("SELECT count(*) FROM enrichment_jobs WHERE finished_at IS NULL")
 _LOCK = text("""
     SELECT finished_at IS NOT NULL AS finished, desired_state FROM enrichment_jobs WHERE id = :job_id
     FOR NO KEY UPDATE
@@ -136,6 +164,21 @@ async def job(session: Session, job_id: UUID) -> Job | None:
     """The job, or None where the session's workspace has none of this id."""
     jobs = await _jobs(session, _JOBS.where(_job.id == job_id))
     return jobs[0] if jobs else None
+
+
+async def read_job(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job | None:
+    """The job, or None where the workspace has none of this id; in one round trip, for it is polled."""
+    return read_job_of((await sessions.read_own(workspace_id, job_read(job_id)))[0])
+
+
+def job_read(job_id: UUID) -> OwnRead:
+    """What `read_job_of` makes a job of."""
+    return OwnRead(_read_job(), {"job_id": job_id})
+
+
+def read_job_of(row: Mapping[str, Any]) -> Job | None:
+    """The job that a `job_read` found, or None."""
+    return _job_of(row) if row["id"] is not None else None
 
 
 async def existing_job(session: Session, job_id: UUID) -> Job:
@@ -192,10 +235,27 @@ async def set_desired_state(session: Session, job_id: UUID, desired_state: Desir
     await session.execute(_SET_DESIRED_STATE, {"job_id": job_id, "desired_state": desired_state})
 
 
+async def cancel_unfinished(session: Session, *, limit: int) -> list[UUID]:
+    """Have jobs of the session's workspace be cancelled that have not ended and were not told so before; which."""
+    return sorted((await session.execute(_CANCEL_UNFINISHED, {"limit": limit})).scalars())
+
+
+async def count_unfinished(session: Session) -> int:
+    """How many jobs of the session's workspace have not ended."""
+    return int((await session.execute(_COUNT_UNFINISHED)).scalar_one())
+
+
 async def _jobs(session: Session, query: Select[Any]) -> list[Job]:
-    rows = (await session.execute(query)).mappings().all()
-    providers: dict[UUID, list[JobProvider]] = {row["id"]: [] for row in rows}
-    if rows:
-        for job_id, *provider in await session.execute(_PROVIDERS, {"job_ids": list(providers)}):
-            providers[job_id].append(JobProvider(*provider))
-    return [Job(**row, providers=providers[row["id"]]) for row in rows]
+    return [_job_of(row) for row in (await session.execute(query)).mappings()]
+
+
+def _job_of(row: Mapping[str, Any]) -> Job:
+    providers = [_provider_of(*provider) for provider in row["providers"]]
+    return Job(**{name: row[name] for name in _JOB_COLUMNS}, providers=providers)
+
+
+def _provider_of(
+    name: str, calls: int, matches: int, errors: int, circuit: Circuit, until: str | None, throttled: bool | None
+) -> JobProvider:
+    waiting_until = datetime.fromisoformat(until) if until else None
+    return JobProvider(name, calls, matches, errors, circuit, waiting_until, bool(throttled))

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
-from app.auth.dependencies import caller
+from app.auth.dependencies import caller, limit_upload, reader
 from app.auth.permissions import Caller
+from app.auth.repository import Row
 from app.credits.errors import InsufficientCredits
 from app.deps import (
     BODY_ERRORS,
@@ -29,12 +30,11 @@ from app.enrichment.csv_input import CsvIntake
 from app.enrichment.errors import JobCancelling, JobFinished, JobNotFinished, NothingToRetry
 from app.enrichment.export import ExportFormat, export
 from app.enrichment.intake import RecordsIntake
-from app.enrichment.options import choose
 from app.enrichment.progress import Watches
 from app.enrichment.repository import Job, JobFilter, JobStatus, RecordStatus
 from app.enrichment.schemas import JobCursor, JobIn, JobOut, RecordCursor, RecordOut, UploadOptionsIn
 from app.enrichment.submit import Door, Once, Submitted
-from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
+from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope, respond
 from app.errors import InvalidRequest
 from app.idempotency import headers as idempotency
 from app.idempotency.answers import Remembered, Scope
@@ -42,7 +42,7 @@ from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import fingerprint
 from app.pagination import CursorText, Limit, Page, page_of
-from app.settings import Settings
+from app.workspaces import service as workspaces
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/enrichment/jobs", tags=["Enrichment"])
 
@@ -124,21 +124,20 @@ async def start_enrichment_job(
     if media_type(request) != "multipart/form-data":
         body = await read_json(request, JobIn)
         options = body.options()
-        choice = choose(options, opened.offers)
         records = await asyncio.to_thread(RecordsIntake, options.entity, body.rows(), max_rows=max_rows)
         once = await _once(caller, route, idempotency_key, body)
-        door = _door(request, caller, opened.settings, once)
-        return _started(await submit.submit(opened.sessions, door, records, options, choice))
+        door = await _door(request, caller, opened, once)
+        return _started(await submit.submit(opened.sessions, door, records, options, opened.offers))
+    await limit_upload(request, caller)
     with uploads.upload_file() as file:
         stream = body_stream(request, UPLOAD_LIMIT_BYTES)
         upload = await uploads.receive(stream, request.headers["content-type"], file)
         wanted = _upload_options(upload.options)
         options = wanted.options()
-        choice = choose(options, opened.offers, within="options.")
         rows = await asyncio.to_thread(CsvIntake, file, options.entity, wanted.columns, max_rows=max_rows)
         once = await _once(caller, route, idempotency_key, wanted, upload.sha256)
-        door = _door(request, caller, opened.settings, once)
-        return _started(await submit.submit(opened.sessions, door, rows, options, choice))
+        door = await _door(request, caller, opened, once)
+        return _started(await submit.submit(opened.sessions, door, rows, options, opened.offers, within="options."))
 
 
 @router.get("", operation_id="list_enrichment_jobs", summary="List enrichment jobs")
@@ -160,12 +159,20 @@ async def list_enrichment_jobs(
     return list_envelope(Page([JobOut.of(job, settings) for job in page.items], page.next_cursor))
 
 
-@router.get("/{job_id}", operation_id="get_enrichment_job", summary="Get an enrichment job")
+@router.get(
+    "/{job_id}",
+    operation_id="get_enrichment_job",
+    summary="Get an enrichment job",
+    response_model=Envelope[JobOut],
+)
 async def get_enrichment_job(
-    caller: EnrichmentReader, job_id: UUID, sessions: SessionsDep, settings: SettingsDep
-) -> Envelope[JobOut]:
+    found: Annotated[Row, reader("enrichment:read", service.job_read)],
+    job_id: UUID,  # noqa: ARG001 - `found` was read by it; FastAPI refuses what is none
+    settings: SettingsDep,
+) -> Response:
     """Where the job stands."""
-    return envelope(JobOut.of(await service.get_job(sessions, caller.workspace_id, job_id), settings))
+    # As a response, which FastAPI does not validate once more: clients poll this.
+    return respond(envelope(JobOut.of(service.read_job(found), settings)))
 
 
 @router.get("/{job_id}/records", operation_id="list_enrichment_records", summary="List the records of a job")
@@ -249,7 +256,7 @@ async def pause_enrichment_job(
     caller: EnrichmentWriter, job_id: UUID, sessions: SessionsDep, settings: SettingsDep
 ) -> Envelope[JobOut]:
     """Within seconds no new provider call begins; what is in flight is kept. A paused job may be paused again."""
-    return envelope(JobOut.of(await service.pause(sessions, caller.workspace_id, job_id), settings))
+    return envelope(JobOut.of(await service.pause(sessions, caller, job_id), settings))
 
 
 @router.post(
@@ -263,7 +270,7 @@ async def resume_enrichment_job(
     caller: EnrichmentWriter, job_id: UUID, sessions: SessionsDep, settings: SettingsDep
 ) -> Envelope[JobOut]:
     """The job goes on where it was."""
-    return envelope(JobOut.of(await service.resume(sessions, caller.workspace_id, job_id), settings))
+    return envelope(JobOut.of(await service.resume(sessions, caller, job_id), settings))
 
 
 @router.post(
@@ -277,7 +284,7 @@ async def cancel_enrichment_job(
     caller: EnrichmentWriter, job_id: UUID, sessions: SessionsDep, settings: SettingsDep
 ) -> Envelope[JobOut]:
     """The job ends; what was found is kept, and the rest of its hold is released."""
-    return envelope(JobOut.of(await service.cancel(sessions, caller.workspace_id, job_id), settings))
+    return envelope(JobOut.of(await service.cancel(sessions, caller, job_id), settings))
 
 
 @router.post(
@@ -301,7 +308,7 @@ async def retry_enrichment_job(
     if idempotency_key is not None:
         scope = Scope(caller.workspace_id, caller.id, f"POST {_JOBS}/{{job_id}}/retry")
         once = Once(scope, idempotency_key, fingerprint({"job_id": str(job_id)}))
-    door = _door(request, caller, opened.settings, once)
+    door = await _door(request, caller, opened, once)
     return _started(await submit.retry(opened.sessions, door, job_id, opened.offers))
 
 
@@ -321,12 +328,22 @@ async def _once(caller: Caller, route: str, key: str | None, body: BaseModel, *c
     return Once(Scope(caller.workspace_id, caller.id, route), key, digest)
 
 
-def _door(request: Request, caller: Caller, settings: Settings, once: Once | None) -> Door:
+async def _door(request: Request, caller: Caller, opened: Resources, once: Once | None) -> Door:
+    settings = opened.settings
+    chosen = await workspaces.settings_of(opened.sessions, opened.cache, caller.workspace_id)
+
     def answer(job: Job) -> Remembered:
         place = request.url_for("get_enrichment_job", workspace_id=str(caller.workspace_id), job_id=str(job.id))
         return Remembered(202, {"Location": place.path}, JobOut.of(job, settings).model_dump(mode="json"))
 
-    return Door(caller.workspace_id, settings.enrichment, answer, once)
+    return Door(
+        caller,
+        settings.enrichment,
+        answer,
+        once,
+        low_threshold=chosen.get("credits_low_threshold", settings.credits.low_threshold),
+        default_providers=chosen.get("default_providers"),
+    )
 
 
 def _started(submitted: Submitted) -> Response:

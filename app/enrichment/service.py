@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from app.db import Session, Sessions
+from app.audit_log import service as audit_log
+from app.auth.permissions import Caller
+from app.db import OwnRead, Session, Sessions
 from app.enrichment import repository
 from app.enrichment.errors import JobCancelling, JobFinished
 from app.enrichment.repository import DesiredState, Job, JobFilter, RecordStatus, StoredRecord
@@ -45,8 +47,22 @@ class Record:
 
 async def get_job(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
     """Raises NotFound."""
-    async with sessions.for_workspace(workspace_id) as session:
-        return _found(await repository.job(session, job_id))
+    return _found(await repository.read_job(sessions, workspace_id, job_id))
+
+
+def job_read(path: Mapping[str, str]) -> OwnRead:
+    """What the job of a path's ``job_id`` is read by, together with its caller: `read_job` makes the job of it."""
+    try:
+        job_id = UUID(path["job_id"])
+    except ValueError:
+        # No job has it; what FastAPI says of the path is said before the row is looked at.
+        job_id = UUID(int=0)
+    return repository.job_read(job_id)
+
+
+def read_job(row: Mapping[str, Any]) -> Job:
+    """The job that a `job_read` found. Raises NotFound."""
+    return _found(repository.read_job_of(row))
 
 
 async def list_jobs(
@@ -81,19 +97,19 @@ async def read_records(
     return [_record(job, record, answers.get(record.leader, ())) for record in stored]
 
 
-async def pause(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
+async def pause(sessions: Sessions, caller: Caller, job_id: UUID) -> Job:
     """Have no new provider call begin, until the job is resumed. Raises NotFound, JobFinished, JobCancelling."""
-    return await _steer(sessions, workspace_id, job_id, "paused")
+    return await _steer(sessions, caller, job_id, "pause", "paused")
 
 
-async def resume(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
+async def resume(sessions: Sessions, caller: Caller, job_id: UUID) -> Job:
     """Let a paused job go on. Raises NotFound, JobFinished, JobCancelling."""
-    return await _steer(sessions, workspace_id, job_id, "running")
+    return await _steer(sessions, caller, job_id, "resume", "running")
 
 
-async def cancel(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
+async def cancel(sessions: Sessions, caller: Caller, job_id: UUID) -> Job:
     """Have the job end; what was found is kept, and the rest of its hold is released. Raises NotFound, JobFinished."""
-    return await _steer(sessions, workspace_id, job_id, "cancelled")
+    return await _steer(sessions, caller, job_id, "cancel", "cancelled")
 
 
 def pending(job: Job) -> int:
@@ -130,9 +146,9 @@ def _found(job: Job | None) -> Job:
     return job
 
 
-async def _steer(sessions: Sessions, workspace_id: UUID, job_id: UUID, desired_state: DesiredState) -> Job:
+async def _steer(sessions: Sessions, caller: Caller, job_id: UUID, verb: str, desired_state: DesiredState) -> Job:
     """Write what is wanted and wake the workflow, which reads it: so neither order nor repetition matters."""
-    async with sessions.for_workspace(workspace_id) as session:
+    async with sessions.for_workspace(caller.workspace_id) as session:
         locked = await repository.lock_job(session, job_id)
         if locked is None:
             raise NotFound("There is no such job.")
@@ -143,7 +159,16 @@ async def _steer(sessions: Sessions, workspace_id: UUID, job_id: UUID, desired_s
             raise JobCancelling("The job is being cancelled.")
         if wanted != desired_state:
             await repository.set_desired_state(session, job_id, desired_state)
-            await outbox.wake(session, workspace_id, ids.enrichment_job(str(job_id)))
+            await audit_log.record(
+                session,
+                caller.workspace_id,
+                caller,
+                f"enrichment_job.{verb}",
+                ("enrichment_job", str(job_id)),
+                before={"desired_state": wanted},
+                after={"desired_state": desired_state},
+            )
+            await outbox.wake(session, caller.workspace_id, ids.enrichment_job(str(job_id)))
         return await repository.existing_job(session, job_id)
 
 

@@ -4,11 +4,14 @@ A new request and a retry of an older job differ only in where their rows come f
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
 
+from app.audit_log import service as audit_log
+from app.auth.permissions import Caller
+from app.credentials import service as credentials
 from app.credits import service as credits
 from app.credits.errors import InsufficientCredits
 from app.db import Session, Sessions, new_id
@@ -16,7 +19,7 @@ from app.enrichment import repository as jobs
 from app.enrichment import submit_repository as repository
 from app.enrichment.errors import JobNotFinished, NothingToRetry
 from app.enrichment.intake import InputRow, Intake
-from app.enrichment.options import Choice, JobOptions, choose
+from app.enrichment.options import Choice, JobOptions, choose, with_defaults
 from app.enrichment.repository import Job
 from app.enrichment.start import start_job
 from app.enrichment.submit_repository import Staged
@@ -25,9 +28,12 @@ from app.idempotency import service as idempotency
 from app.idempotency.answers import Remembered, Scope
 from app.providers.ports import SUBJECT_KEYS, Offer
 from app.settings import EnrichmentSettings
+from app.workspaces import service as workspaces
 
 # Rows that are parsed, normalised and sent to PostgreSQL at a time: what a submission holds in memory.
 _BATCH = 1000
+# Rows that are made sooner than a thread is woken.
+_FEW = 20
 # Invalid rows that a strict request is told about.
 _REFUSALS_TOLD = 100
 
@@ -43,15 +49,19 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What is the same for every submission of a request: whose it is, the shape of jobs, and how it is answered.
+    """What is the same for every submission of a request: who sent it, the shape of jobs, and how it is answered.
 
     `answer` is what the caller is told of the new job; it is remembered under `once`.
     """
 
-    workspace_id: UUID
+    caller: Caller
     settings: EnrichmentSettings
     answer: Callable[[Job], Remembered]
     once: Once | None = None
+    # Below how many available credits the workspace is told.
+    low_threshold: int = 0
+    # Whom the workspace wants asked where a job does not say it; None: all there are.
+    default_providers: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +72,34 @@ class Submitted:
     replayed: bool
 
 
-async def submit(sessions: Sessions, door: Door, intake: Intake, options: JobOptions, choice: Choice) -> Submitted:
-    """Start a job of these rows.
+async def submit(
+    sessions: Sessions,
+    door: Door,
+    intake: Intake,
+    options: JobOptions,
+    offers: Mapping[str, Offer],
+    *,
+    within: str = "",
+) -> Submitted:
+    """Start a job of these rows, with providers from the installation's `offers`; `within` is put before the paths of
+    options that are wrong.
 
-    Raises InvalidRequest for rows that are wrong as a whole (the same key twice; an invalid row where options.strict),
-    InsufficientCredits, IdempotencyInProgress, IdempotencyKeyReused, Unavailable. Then nothing was stored.
+    Raises InvalidRequest for options that cannot be had, and for rows that are wrong as a whole (the same key twice; an
+    invalid row where options.strict), InsufficientCredits, IdempotencyInProgress, IdempotencyKeyReused, Unavailable.
+    Then nothing was stored.
     """
-    async with sessions.for_workspace(door.workspace_id) as session:
+    async with sessions.for_workspace(door.caller.workspace_id) as session:
         if first := await _first_answer(session, door):
             return first
+        own_offers = await credentials.offers_to(session, door.caller.workspace_id, offers)
+        options = with_defaults(options, own_offers, door.default_providers)
+        choice = choose(options, own_offers, within=within)
         await _refuse_without_credits(session, door, intake, options, choice)
         invalid: list[InputRow] = []
         await repository.create_stage(session)
-        await repository.stage(session, _blocks(intake.rows(), invalid))
-        await _refuse_same_keys(session, intake)
-        staged = await repository.staged(session)
+        rows = await repository.stage(session, _blocks(intake, invalid))
+        staged = await repository.staged(session, rows)
+        _refuse_same_keys(staged, intake)
         if options.strict and invalid:
             raise _refusal(intake, staged, invalid)
         return await _start(session, door, staged, options, choice, columns=intake.columns, retry_of=None)
@@ -87,7 +110,7 @@ async def retry(sessions: Sessions, door: Door, job_id: UUID, offers: Mapping[st
 
     Raises NotFound, JobNotFinished, NothingToRetry, and what `submit` raises.
     """
-    async with sessions.for_workspace(door.workspace_id) as session:
+    async with sessions.for_workspace(door.caller.workspace_id) as session:
         if first := await _first_answer(session, door):
             return first
         job = await jobs.job(session, job_id)
@@ -95,12 +118,13 @@ async def retry(sessions: Sessions, door: Door, job_id: UUID, offers: Mapping[st
             raise NotFound("There is no such job.")
         if job.finished_at is None:
             raise JobNotFinished("The job has not ended: wait for its end, or cancel it, before you retry it.")
+        offers = await credentials.offers_to(session, door.caller.workspace_id, offers)
         options = _options_of(job, offers)
         if not options.providers:
             raise NothingToRetry("None of the job's providers is available now.")
         await repository.create_stage(session)
-        await repository.stage_retry(session, job_id)
-        staged = await repository.staged(session)
+        rows = await repository.stage_retry(session, job_id)
+        staged = await repository.staged(session, rows)
         if staged.total == 0:
             raise NothingToRetry("No record of the job failed or was skipped in a way that another try could change.")
         choice = choose(options, offers)
@@ -124,12 +148,14 @@ async def _start(
     columns: Sequence[str],
     retry_of: UUID | None,
 ) -> Submitted:
+    # The caller was let in before the rows were read: meanwhile the workspace may have been deleted.
+    await workspaces.keep_open(session, door.caller.workspace_id)
     job_id = new_id()
     worst_case = sum(records * choice.cost(inputs) for inputs, records in staged.leaders.items())
     held = _limited(worst_case, options)
     await repository.insert_job(
         session,
-        door.workspace_id,
+        door.caller.workspace_id,
         job_id,
         options=options,
         choice=choice,
@@ -140,18 +166,34 @@ async def _start(
         settings=door.settings,
         retry_of=retry_of,
     )
-    await start_job(session, door.workspace_id, job_id, total=staged.total)
+    await audit_log.record(
+        session,
+        door.caller.workspace_id,
+        door.caller,
+        "enrichment_job.retry" if retry_of else "enrichment_job.start",
+        ("enrichment_job", str(job_id)),
+        after={
+            "retry_of": retry_of,
+            "entity": options.entity,
+            "fields": choice.fields,
+            "providers": [offer.name for offer in choice.providers],
+            "records": staged.total,
+            "held": held,
+        },
+    )
+    await start_job(session, door.caller.workspace_id, job_id, total=staged.total)
     answer = door.answer(await jobs.existing_job(session, job_id))
     if door.once:
         await idempotency.remember(session, door.once.scope, door.once.key, door.once.fingerprint, answer)
     # Last: the balance row is locked for the shortest time, and too few credits roll everything back.
     await credits.hold(
         session,
-        door.workspace_id,
+        door.caller.workspace_id,
         held,
         key=f"hold:{job_id}",
         reason="the most that the job may cost",
         reference=("enrichment_job", str(job_id)),
+        low_threshold=door.low_threshold,
     )
     return Submitted(answer, replayed=False)
 
@@ -161,7 +203,7 @@ async def _refuse_without_credits(
 ) -> None:
     """A cheap look before the rows are read; what they cost exactly is known, and held, at the end."""
     most = _limited(intake.total * choice.cost(SUBJECT_KEYS[choice.entity]), options)
-    available = (await credits.balance(session, door.workspace_id)).available
+    available = (await credits.balance(session, door.caller.workspace_id)).available
     if available < 0 or (available == 0 and most > 0):
         raise InsufficientCredits(most, available)
 
@@ -170,8 +212,10 @@ def _limited(credit: int, options: JobOptions) -> int:
     return credit if options.max_credits is None else min(credit, options.max_credits)
 
 
-async def _blocks(rows: Iterator[InputRow], invalid: list[InputRow]) -> AsyncIterator[bytes]:
-    """The rows, made in a thread, as blocks for COPY; the first invalid ones are collected on the way."""
+async def _blocks(intake: Intake, invalid: list[InputRow]) -> AsyncIterator[bytes]:
+    """The rows, made in a thread where they are many, as blocks for COPY; the first invalid ones are collected on the
+    way."""
+    rows = intake.rows()
 
     def next_block() -> bytes:
         batch = list(islice(rows, _BATCH))
@@ -179,14 +223,16 @@ async def _blocks(rows: Iterator[InputRow], invalid: list[InputRow]) -> AsyncIte
         invalid.extend(islice((row for row in batch if row.error), room))
         return repository.encode(batch)
 
+    if intake.total <= _FEW:
+        yield next_block()
+        return
     while block := await asyncio.to_thread(next_block):
         yield block
 
 
-async def _refuse_same_keys(session: Session, intake: Intake) -> None:
-    pairs = await repository.duplicate_keys(session)
-    if pairs:
-        places = [(intake.place_of_key(first), intake.place_of_key(second)) for first, second in pairs]
+def _refuse_same_keys(staged: Staged, intake: Intake) -> None:
+    if staged.duplicates:
+        places = [(intake.place_of_key(first), intake.place_of_key(second)) for first, second in staged.duplicates]
         details = [Detail(second, f"This is the key of {first} already.") for first, second in places]
         raise InvalidRequest(f"Keys must be unique: {' and '.join(places[0])} are the same.", details=details)
 

@@ -22,30 +22,36 @@ from app.settings import EnrichmentSettings
 # How many pairs of rows with the same key are told.
 _DUPLICATES_TOLD = 20
 
+# Fewer rows need no statistics to be grouped well.
+_WORTH_ANALYZING = 1000
+
 # `inputs` are the names of the subject's members, sorted and joined by commas: the price of a lookup depends on them.
-# Collation C: these columns are grouped, never shown in order.
+# Collation C: these columns are grouped, never shown in order. Once a connection: made for each request, its rows in
+# the catalogue would cost more than a small job does.
 _CREATE_STAGE = text("""
     CREATE TEMPORARY TABLE staged_records (
         position integer NOT NULL, key text COLLATE "C" NOT NULL, input json NOT NULL, subject json,
         subject_key text COLLATE "C", inputs text COLLATE "C", error jsonb
-    ) ON COMMIT DROP
+    ) ON COMMIT DELETE ROWS
 """)
 # A million rows take longer than what a statement of a request may take.
-_TAKE_TIME = text("SET LOCAL statement_timeout = '15min'")
+_TAKE_TIME = text("""
+    SELECT set_config('statement_timeout', '15min', true), to_regclass('pg_temp.staged_records') IS NOT NULL AS is_made
+""")
 _COPY = "COPY staged_records (position, key, input, subject, subject_key, inputs, error) FROM STDIN"
 _ANALYZE = text("ANALYZE staged_records (position, key, subject_key)")
-_DUPLICATE_KEYS = text("""
-    SELECT min(position) AS first, (array_agg(position ORDER BY position))[2] AS second
-    FROM staged_records GROUP BY key HAVING count(*) > 1 ORDER BY first LIMIT :limit
-""")
-_COUNT = text("""
-    SELECT count(*) AS total, count(*) FILTER (WHERE subject_key IS NULL) AS invalid FROM staged_records
-""")
-_COUNT_LEADERS = text("""
-    SELECT inputs, count(*) AS records
-    FROM (SELECT DISTINCT ON (subject_key) inputs FROM staged_records WHERE subject_key IS NOT NULL
-          ORDER BY subject_key, position) AS leaders
-    GROUP BY inputs
+_SUMMARY = text("""
+    SELECT count(*) AS total, count(*) FILTER (WHERE subject_key IS NULL) AS invalid,
+           (SELECT json_object_agg(inputs, records)
+            FROM (SELECT inputs, count(*) AS records
+                  FROM (SELECT DISTINCT ON (subject_key) inputs FROM staged_records WHERE subject_key IS NOT NULL
+                        ORDER BY subject_key, position) AS leaders
+                  GROUP BY inputs) AS same_inputs) AS leaders,
+           (SELECT json_agg(json_build_array(first, second))
+            FROM (SELECT min(position) AS first, (array_agg(position ORDER BY position))[2] AS second
+                  FROM staged_records GROUP BY key HAVING count(*) > 1 ORDER BY first LIMIT :limit) AS same_keys
+           ) AS duplicates
+    FROM staged_records
 """)
 _INSERT_RECORDS = text("""
     INSERT INTO enrichment_records (workspace_id, job_id, position, key, input, subject, subject_key, leader, status,
@@ -75,11 +81,13 @@ _STAGE_RETRY = text("""
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What is staged. `leaders`: by the inputs that they have, how many records will be looked up."""
+    """What is staged. `leaders`: by the inputs that they have, how many records will be looked up. `duplicates`: pairs
+    of positions with the same key, of each such key the first two, of the first few keys."""
 
     total: int
     invalid: int
     leaders: dict[tuple[str, ...], int]
+    duplicates: Sequence[tuple[int, int]]
 
 
 def encode(rows: Iterable[InputRow]) -> bytes:
@@ -88,12 +96,15 @@ def encode(rows: Iterable[InputRow]) -> bytes:
 
 
 async def create_stage(session: Session) -> None:
-    await session.execute(_TAKE_TIME)
-    await session.execute(_CREATE_STAGE)
+    if not (await session.execute(_TAKE_TIME)).one().is_made:
+        await session.execute(_CREATE_STAGE)
 
 
-async def stage(session: Session, blocks: AsyncIterator[bytes]) -> None:
-    """Copy blocks made by `encode` to the stage. Raises Unavailable when the database goes away."""
+async def stage(session: Session, blocks: AsyncIterator[bytes]) -> int:
+    """Copy blocks made by `encode` to the stage; how many rows they were.
+
+    Raises Unavailable when the database goes away.
+    """
     connection = cast("psycopg.AsyncConnection", (await session.get_raw_connection()).driver_connection)
     try:
         async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
@@ -101,23 +112,25 @@ async def stage(session: Session, blocks: AsyncIterator[bytes]) -> None:
                 await copy.write(block)
     except psycopg.OperationalError as error:
         raise Unavailable("The database connection was lost; try again.", retry_after=1) from error
+    return cursor.rowcount
 
 
-async def stage_retry(session: Session, job_id: UUID) -> None:
-    """Stage the records of a job that another try may change, numbered anew in their order."""
-    await session.execute(_STAGE_RETRY, {"job_id": job_id})
+async def stage_retry(session: Session, job_id: UUID) -> int:
+    """Stage the records of a job that another try may change, numbered anew in their order; how many they are."""
+    return (await session.execute(_STAGE_RETRY, {"job_id": job_id})).rowcount
 
 
-async def duplicate_keys(session: Session) -> list[tuple[int, int]]:
-    """Pairs of positions with the same key: of each such key the first two, of the first few keys."""
-    return [(first, second) for first, second in await session.execute(_DUPLICATE_KEYS, {"limit": _DUPLICATES_TOLD})]
-
-
-async def staged(session: Session) -> Staged:
-    await session.execute(_ANALYZE)
-    total, invalid = (await session.execute(_COUNT)).one()
-    leaders = {tuple(inputs.split(",")): records for inputs, records in await session.execute(_COUNT_LEADERS)}
-    return Staged(total, invalid, leaders)
+async def staged(session: Session, rows: int) -> Staged:
+    """What the `rows` come to that were staged."""
+    if rows >= _WORTH_ANALYZING:
+        await session.execute(_ANALYZE)
+    total, invalid, leaders, duplicates = (await session.execute(_SUMMARY, {"limit": _DUPLICATES_TOLD})).one()
+    return Staged(
+        total,
+        invalid,
+        {tuple(inputs.split(",")): records for inputs, records in (leaders or {}).items()},
+        [(first, second) for first, second in duplicates or ()],
+    )
 
 
 async def insert_job(
@@ -165,6 +178,7 @@ async def insert_job(
                 "provider": offer.name,
                 "position": position,
                 "credit_cost": offer.credit_cost,
+                "own_credential": offer.own_credential,
             }
             for position, offer in enumerate(choice.providers, start=1)
         ],

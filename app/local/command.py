@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from app.local import environment
 from app.local.errors import StackError
 from app.local.parts import HOLDFAST, Parts
 from app.local.stack import RunningStack, StackOptions
@@ -76,6 +77,8 @@ def _introduce(state: LocalState, data_dir: Path, seconds: float) -> None:
     _say(f"  Temporal UI  {state.temporal_ui_url}")
     if state.sandbox_url:
         _say(f"  Sandbox      {state.sandbox_url} (every provider is emulated there)")
+    if environment.writes_mail():
+        _say(f"  Mail         {data_dir / 'mail'}: one file for each mail that the API would have sent")
     _say(f"  Data, logs   {data_dir}, {data_dir / 'logs'}; keys and addresses in {data_dir / 'local.json'}")
     _say("Try:")
     _say(f"  {_curl(state)}")

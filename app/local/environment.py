@@ -4,26 +4,37 @@ Settings of providers that the user made win over those of the sandbox. Where th
 say: a stack that was given the address of a production database by a forgotten variable must not touch it.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.local.ports import LOOPBACK
 
 # Not imported from app.settings, which would bring SQLAlchemy and pydantic into the supervisor.
 _PREFIX = "HOLDFAST_"
 
+# Whoever holds it can sign in as anybody.
+_SIGNING_KEYS = "HOLDFAST_AUTH__SIGNING_KEYS"
+# Whoever holds it can read provider credentials, of the database that it belongs to.
+_ENCRYPTION_KEYS = "HOLDFAST_CREDENTIALS__KEYS"
 # Whoever holds these can see every workspace.
 _PRIVILEGED = ("HOLDFAST_PLATFORM_DATABASE_URL", "HOLDFAST_OWNER_DATABASE_URL")
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the servers of this stack are. `sandbox_port` and `dns_port` are None without the sandbox."""
+    """Where the servers of this stack are, and what it signs, encrypts and mails with. `sandbox_port` and `dns_port`
+    are None without the sandbox."""
 
     app_url: str
     platform_url: str
     owner_url: str
+    api_port: int
+    signing_key: str
+    encryption_key: str
+    mail_directory: Path
     temporal_port: int
     temporal_ui_port: int
     sandbox_port: int | None
@@ -49,14 +60,18 @@ def plain() -> dict[str, str]:
 
 def api(addresses: Addresses) -> dict[str, str]:
     """Never with the platform's role: a request must not be able to leave its workspace."""
-    given = {name: value for name, value in os.environ.items() if name not in _PRIVILEGED}
+    given = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _PRIVILEGED and not name.startswith(_ENCRYPTION_KEYS)
+    }
     given.pop("HOLDFAST_TEMPORAL__API_KEY", None)
-    return {**_sandbox(addresses), **given, **_servers(addresses)}
+    return {**_sandbox(addresses), **_people(addresses), **given, **_servers(addresses)}
 
 
 def worker(addresses: Addresses, *, metrics_port: int) -> dict[str, str]:
     return {
-        **api(addresses),
+        **_without_signing_keys(api(addresses)),
         "HOLDFAST_PLATFORM_DATABASE_URL": addresses.platform_url,
         "HOLDFAST_WORKER_METRICS_PORT": str(metrics_port),
     }
@@ -64,16 +79,37 @@ def worker(addresses: Addresses, *, metrics_port: int) -> dict[str, str]:
 
 def prepare(addresses: Addresses) -> dict[str, str]:
     return {
-        **api(addresses),
+        **_without_signing_keys(api(addresses)),
         "HOLDFAST_PLATFORM_DATABASE_URL": addresses.platform_url,
         "HOLDFAST_OWNER_DATABASE_URL": addresses.owner_url,
     }
 
 
+def writes_mail() -> bool:
+    """Whether mails become files of the stack: the user has not said how else they leave."""
+    return not any(name.startswith("HOLDFAST_MAIL__") for name in os.environ)
+
+
 def ignored(given: Mapping[str, str]) -> list[str]:
     """The variables of `given` that have no effect here, because the stack brings its own servers."""
-    own = ("HOLDFAST_DATABASE_URL", "HOLDFAST_TEMPORAL__ADDRESS", "HOLDFAST_TEMPORAL__API_KEY", *_PRIVILEGED)
+    servers = ("HOLDFAST_DATABASE_URL", "HOLDFAST_TEMPORAL__ADDRESS", "HOLDFAST_TEMPORAL__API_KEY")
+    own = (*servers, _ENCRYPTION_KEYS, *_PRIVILEGED)
     return [name for name in own if name in given]
+
+
+def _without_signing_keys(variables: Mapping[str, str]) -> dict[str, str]:
+    """People sign in at the API, and nowhere else."""
+    return {name: value for name, value in variables.items() if name != _SIGNING_KEYS}
+
+
+def _people(addresses: Addresses) -> dict[str, str]:
+    variables = {
+        _SIGNING_KEYS: json.dumps({"local": addresses.signing_key}),
+        "HOLDFAST_PUBLIC_URL": f"http://{LOOPBACK}:{addresses.api_port}",
+    }
+    if writes_mail():
+        variables["HOLDFAST_MAIL__DIRECTORY"] = str(addresses.mail_directory)
+    return variables
 
 
 def _servers(addresses: Addresses) -> dict[str, str]:
@@ -84,6 +120,7 @@ def _servers(addresses: Addresses) -> dict[str, str]:
         "HOLDFAST_TEMPORAL__NAMESPACE": "default",
         "HOLDFAST_TEMPORAL__TLS": "false",
         "HOLDFAST_TEMPORAL__UI_URL": addresses.temporal_ui_url,
+        _ENCRYPTION_KEYS: json.dumps({"local": addresses.encryption_key}),
     }
 
 

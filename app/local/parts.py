@@ -31,6 +31,8 @@ HOLDFAST = Parts(
     api=(
         *_PYTHON,
         *("uvicorn", "app.main:create_app", "--factory", "--host", LOOPBACK),
+        # Who sent a request is decided by HOLDFAST_TRUSTED_PROXIES alone.
+        "--no-proxy-headers",
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
         # Streams of events end only when they are cut; the worker needs the rest of the shutdown's 15 s.
         *("--timeout-graceful-shutdown", "2"),

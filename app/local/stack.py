@@ -14,6 +14,7 @@ from pathlib import Path
 from app.local import environment, postgres, temporal
 from app.local.environment import Addresses
 from app.local.errors import StackError
+from app.local.keys import new_encryption_key, new_signing_key
 from app.local.parts import HOLDFAST, Parts
 from app.local.ports import PortClaims, is_free
 from app.local.probes import answers_ok
@@ -155,11 +156,27 @@ class RunningStack:
             app_url=self._database_url(postgres.APP),
             platform_url=self._database_url(postgres.PLATFORM),
             owner_url=self._database_url(postgres.OWNER),
+            api_port=ports["api"],
+            signing_key=self._signing_key(),
+            encryption_key=self._encryption_key(),
+            mail_directory=self._directory.mail,
             temporal_port=ports["temporal"],
             temporal_ui_port=ports["temporal_ui"],
             sandbox_port=ports["sandbox"] if self._options.sandbox else None,
             dns_port=ports["dns"] if self._options.sandbox else None,
         )
+
+    def _signing_key(self) -> str:
+        if self._memory.signing_key is None:
+            self._memory.signing_key = new_signing_key()
+            self._directory.remember(self._memory)
+        return self._memory.signing_key
+
+    def _encryption_key(self) -> str:
+        if self._memory.encryption_key is None:
+            self._memory.encryption_key = new_encryption_key()
+            self._directory.remember(self._memory)
+        return self._memory.encryption_key
 
     def _database_url(self, role: str, database: str = postgres.DATABASE) -> str:
         return postgres.url(role, self._memory.passwords[role], self._memory.ports["postgres"], database)

@@ -3,6 +3,7 @@
 DIR/lock         held by the running stack; names its process
 DIR/state.json   passwords, ports and child processes, for the next start
 DIR/local.json   how to reach what runs now; there only from ready to the end
+DIR/mail         what the API would have mailed
 DIR/postgres  DIR/temporal  DIR/logs
 """
 
@@ -44,6 +45,10 @@ class Memory:
     ports: dict[str, int] = field(default_factory=dict)
     workspace_id: str | None = None
     api_key: str | None = None
+    # What signs access tokens: those of before a restart stay good.
+    signing_key: str | None = None
+    # What encrypts provider credentials: without it they cannot be read any more.
+    encryption_key: str | None = None
     # What brought the database up to date last, so that a warm start need not do it again.
     prepared: str | None = None
     processes: list[ProcessRecord] = field(default_factory=list)
@@ -58,6 +63,10 @@ class DataDirectory:
     @property
     def logs(self) -> Path:
         return self.path / "logs"
+
+    @property
+    def mail(self) -> Path:
+        return self.path / "mail"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -83,6 +92,8 @@ class DataDirectory:
                 ports=stored["ports"],
                 workspace_id=stored["workspace_id"],
                 api_key=stored["api_key"],
+                signing_key=stored.get("signing_key"),
+                encryption_key=stored.get("encryption_key"),
                 prepared=stored["prepared"],
                 processes=[ProcessRecord(**each) for each in stored["processes"]],
             )
@@ -127,7 +138,7 @@ def open_data_directory(path: Path) -> DataDirectory:
     try:
         path.mkdir(parents=True, exist_ok=True)
         # PostgreSQL enters with a user of its own; what is private is private below.
-        for private in ("logs", "temporal"):
+        for private in ("logs", "mail", "temporal"):
             (path / private).mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass

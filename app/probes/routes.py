@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.deps import SessionsDep, TemporalDep
+from app.deps import Resources, SessionsDep
 from app.envelope import Envelope, ErrorBody, envelope, errors, meta, respond
 from app.errors import Unavailable
 from app.metrics import CONTENT_TYPE, exposition
@@ -24,9 +24,9 @@ _TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"exam
     response_model=HealthEnvelope,
     responses=_DOWN,
 )
-async def get_health(sessions: SessionsDep, temporal: TemporalDep) -> Response:
-    """200 while it can serve, also when Temporal is away (`degraded`); else 503."""
-    health = HealthOut.of(await service.health(sessions, temporal))
+async def get_health(opened: Resources) -> Response:
+    """200 while it can serve, also when Temporal or the cache is away (`degraded`); else 503."""
+    health = HealthOut.of(await service.health(opened.sessions, opened.temporal, opened.cache))
     down = health.status == "down"
     error = ErrorBody(code=Unavailable.code, message="The database is not available.", details=[]) if down else None
     body = HealthEnvelope(success=not down, data=health, error=error, meta=meta())

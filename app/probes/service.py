@@ -9,6 +9,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from app.cache import Cache
 from app.db import Sessions
 from app.errors import Unavailable
 from app.probes import repository
@@ -37,10 +38,9 @@ class HealthReport:
         return "degraded" if "down" in (self.temporal, self.cache) else "ok"
 
 
-async def health(sessions: Sessions, temporal: Client) -> HealthReport:
-    """Ask the database and Temporal, both at once. There is no cache yet."""
-    database, workflows = await asyncio.gather(_database(sessions), _temporal(temporal))
-    return HealthReport(database, workflows, "disabled")
+async def health(sessions: Sessions, temporal: Client, cache: Cache) -> HealthReport:
+    """Ask the database, Temporal and, where there is one, Redis, all at once."""
+    return HealthReport(*await asyncio.gather(_database(sessions), _temporal(temporal), cache.state()))
 
 
 async def check_readiness(sessions: Sessions) -> None:

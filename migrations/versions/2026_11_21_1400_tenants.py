@@ -18,21 +18,29 @@ TENANT_TABLES = {
     "invitations": "SELECT, INSERT, UPDATE",
     "audit_entries": "SELECT, INSERT",
     "provider_credentials": "SELECT, INSERT, UPDATE, DELETE",
-    "credit_lots": "SELECT, INSERT, UPDATE",
+    "credit_lots": "SELECT, INSERT, UPDATE, DELETE",
 }
 # Table → the column that says whose row it is, and what holdfast_app may do to rows of the transaction's user.
 USER_TABLES = {
-    "users": ("id", "SELECT, INSERT, UPDATE"),
+    # All of it but who is of the platform's staff: that is made with the owner's role, and never by a request.
+    "users": (
+        "id",
+        "SELECT, INSERT (id, email, name, password_hash, email_verified_at),"
+        " UPDATE (name, password_hash, email_verified_at)",
+    ),
     "user_sessions": ("user_id", "SELECT, INSERT, UPDATE"),
     "one_time_tokens": ("user_id", "SELECT, INSERT, UPDATE"),
 }
 PLATFORM_TABLES = {
     "credit_accounts": "SELECT, UPDATE",
     "credit_entries": "SELECT, INSERT",
-    "credit_lots": "SELECT, UPDATE",
+    "credit_lots": "SELECT, UPDATE, DELETE",
     "workspaces": "SELECT",
     "user_sessions": "SELECT, DELETE",
     "one_time_tokens": "SELECT, DELETE",
+    "attempts": "SELECT, UPDATE, DELETE",
+    # To wrap the data keys anew, and not to read what they open.
+    "provider_credentials": "SELECT (workspace_id, provider, key_id, wrapped_key), UPDATE (key_id, wrapped_key)",
 }
 
 # Before a workspace or a user is known the API asks these functions, and nothing else.
@@ -78,7 +86,7 @@ FUNCTIONS = {
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         AS $$
             SELECT s.id, s.user_id FROM public.user_sessions AS s
-            WHERE s.token_hash = hash OR hash = ANY (s.used_token_hashes)
+            WHERE s.token_hash = hash OR s.used_token_hashes @> ARRAY[hash]
         $$""",
     "find_one_time_token(bytea)": """
         CREATE FUNCTION find_one_time_token(hash bytea)
@@ -87,6 +95,47 @@ FUNCTIONS = {
         AS $$
             SELECT t.id, t.user_id, t.purpose FROM public.one_time_tokens AS t
             WHERE t.token_hash = hash AND t.used_at IS NULL AND t.expires_at > now()
+        $$""",
+    # Counts an attempt under each key before it is made, so that many at once are no way around: seconds to wait where
+    # one of them is locked (then nothing is counted), else 0. The first of `free` attempts cost nothing; after the n-th
+    # beyond them the next must wait for 2^n seconds. A day without attempts forgets those before it.
+    "begin_attempt(bytea[], integer[], integer)": """
+        CREATE FUNCTION begin_attempt(keys bytea[], free integer[], longest integer)
+        RETURNS double precision
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+        DECLARE
+            seconds double precision;
+        BEGIN
+            INSERT INTO public.attempts (key) SELECT k FROM unnest(keys) AS k ORDER BY k ON CONFLICT DO NOTHING;
+            PERFORM FROM public.attempts AS a WHERE a.key = ANY (keys) ORDER BY a.key FOR UPDATE;
+            SELECT extract(epoch FROM max(a.locked_until) - clock_timestamp()) INTO seconds
+            FROM public.attempts AS a WHERE a.key = ANY (keys);
+            IF seconds > 0 THEN
+                RETURN seconds;
+            END IF;
+            UPDATE public.attempts AS a
+            SET count = n.count, last_at = clock_timestamp(),
+                locked_until = CASE WHEN n.count >= n.free THEN
+                    clock_timestamp()
+                    + make_interval(secs => least(power(2, least(n.count - n.free + 1, 30)), longest))
+                END
+            FROM (SELECT b.key, g.free,
+                         CASE WHEN b.last_at < clock_timestamp() - interval '1 day' THEN 1 ELSE b.count + 1 END AS count
+                  FROM unnest(keys, free) AS g(key, free) JOIN public.attempts AS b ON b.key = g.key) AS n
+            WHERE a.key = n.key;
+            RETURN 0;
+        END
+        $$""",
+    # It was no failure: forgets the attempts under `forgiven`, and takes back the one under `uncounted`.
+    "end_attempt(bytea, bytea)": """
+        CREATE FUNCTION end_attempt(forgiven bytea, uncounted bytea)
+        RETURNS void
+        LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            DELETE FROM public.attempts AS a WHERE a.key = forgiven;
+            UPDATE public.attempts AS a SET count = greatest(a.count - 1, 0), locked_until = NULL
+            WHERE a.key = uncounted;
         $$""",
     "find_invitation(bytea)": """
         CREATE FUNCTION find_invitation(hash bytea)
@@ -100,24 +149,73 @@ FUNCTIONS = {
         $$""",
     "workspaces_of(uuid)": """
         CREATE FUNCTION workspaces_of(person uuid)
-        RETURNS TABLE (workspace_id uuid, name text, created_at timestamptz, role text)
+        RETURNS TABLE (workspace_id uuid, name text, settings jsonb, created_at timestamptz, role text)
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         AS $$
-            SELECT w.id, w.name, w.created_at, m.role
+            SELECT w.id, w.name, w.settings, w.created_at, m.role
             FROM public.memberships AS m JOIN public.workspaces AS w ON w.id = m.workspace_id
             WHERE m.user_id = person AND w.deleted_at IS NULL
         $$""",
     # Names and addresses of a workspace's members are read by its own members only: by the transaction's workspace.
     "members_of_own_workspace()": """
         CREATE FUNCTION members_of_own_workspace()
-        RETURNS TABLE (user_id uuid, name text, email text, role text, created_at timestamptz)
+        RETURNS TABLE (user_id uuid, name text, email text, email_verified boolean, role text, created_at timestamptz)
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         AS $$
-            SELECT u.id, u.name, u.email, m.role, m.created_at
+            SELECT u.id, u.name, u.email, u.email_verified_at IS NOT NULL, m.role, m.created_at
             FROM public.memberships AS m JOIN public.users AS u ON u.id = m.user_id
             WHERE m.workspace_id = nullif(current_setting('holdfast.workspace_id', true), '')::uuid
         $$""",
+    # For the platform's staff, whoever the caller says that it is: newest first, those before an id.
+    "all_workspaces(uuid, uuid, integer)": """
+        CREATE FUNCTION all_workspaces(superadmin uuid, before uuid, most integer)
+        RETURNS TABLE (workspace_id uuid, name text, created_at timestamptz, deleted_at timestamptz, members bigint,
+                       balance bigint, held bigint)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT w.id, w.name, w.created_at, w.deleted_at,
+                   (SELECT count(*) FROM public.memberships AS m WHERE m.workspace_id = w.id),
+                   coalesce(a.balance, 0), coalesce(a.held, 0)
+            FROM public.workspaces AS w LEFT JOIN public.credit_accounts AS a ON a.workspace_id = w.id
+            WHERE (before IS NULL OR w.id < before)
+              AND EXISTS (SELECT FROM public.users AS u WHERE u.id = superadmin AND u.is_superadmin)
+            ORDER BY w.id DESC LIMIT most
+        $$""",
+    "all_users(uuid, uuid, integer)": """
+        CREATE FUNCTION all_users(superadmin uuid, before uuid, most integer)
+        RETURNS TABLE (user_id uuid, email text, name text, email_verified boolean, is_superadmin boolean,
+                       created_at timestamptz, workspaces bigint)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        AS $$
+            SELECT u.id, u.email, u.name, u.email_verified_at IS NOT NULL, u.is_superadmin, u.created_at,
+                   (SELECT count(*) FROM public.memberships AS m WHERE m.user_id = u.id)
+            FROM public.users AS u
+            WHERE (before IS NULL OR u.id < before)
+              AND EXISTS (SELECT FROM public.users AS s WHERE s.id = superadmin AND s.is_superadmin)
+            ORDER BY u.id DESC LIMIT most
+        $$""",
 }
+
+# With the rights of who calls it. Volatile and not plain SQL in a larger statement: so it sees the lots as they are once
+# the account is locked, not as they were when that statement began.
+SPEND_CREDIT_LOTS = """
+CREATE FUNCTION spend_credit_lots(account uuid, amount bigint) RETURNS void LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+    WITH lots AS (
+        SELECT id, remaining,
+               least(remaining, greatest(0, amount - coalesce(sum(remaining) OVER before, 0)))::bigint AS taken
+        FROM public.credit_lots WHERE workspace_id = account
+        WINDOW before AS (ORDER BY expires_at NULLS LAST, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ), used_up AS (
+        DELETE FROM public.credit_lots AS l USING lots
+        WHERE l.workspace_id = account AND l.id = lots.id AND lots.taken = lots.remaining
+    )
+    UPDATE public.credit_lots AS l SET remaining = l.remaining - lots.taken FROM lots
+    WHERE l.workspace_id = account AND l.id = lots.id AND lots.taken > 0 AND lots.taken < lots.remaining;
+END
+$$
+"""
 
 RESOLVE_API_KEY_BEFORE = """
 CREATE FUNCTION resolve_api_key(hash bytea)
@@ -187,11 +285,21 @@ def _people() -> None:
         sa.UniqueConstraint("token_hash", name=op.f("uq_one_time_tokens_token_hash")),
     )
     op.create_index(op.f("ix_one_time_tokens_user_id"), "one_time_tokens", ["user_id"])
+    op.create_table(
+        "attempts",
+        sa.Column("key", sa.LargeBinary(), nullable=False),
+        sa.Column("count", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_attempts")),
+    )
+    op.create_index(op.f("ix_attempts_last_at"), "attempts", ["last_at"])
 
 
 def _members() -> None:
     op.add_column("workspaces", sa.Column("settings", postgresql.JSONB(), server_default="{}", nullable=False))
     op.add_column("workspaces", sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("workspaces", sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "memberships",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
@@ -268,6 +376,8 @@ def _credentials() -> None:
         sa.Column("status", sa.Text(), server_default="unverified", nullable=False),
         sa.Column("status_reason", sa.Text(), nullable=True),
         sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("verification_id", sa.Uuid(), nullable=True),
+        sa.Column("verification_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
@@ -278,6 +388,10 @@ def _credentials() -> None:
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_provider_credentials_workspaces"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("workspace_id", "provider", name=op.f("pk_provider_credentials")),
+    )
+    op.add_column(
+        "enrichment_job_providers",
+        sa.Column("own_credential", sa.Boolean(), server_default=sa.false(), nullable=False),
     )
 
 
@@ -290,7 +404,7 @@ def _credits() -> None:
         sa.Column("remaining", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("remaining BETWEEN 0 AND granted", name=op.f("ck_credit_lots_remaining")),
+        sa.CheckConstraint("remaining BETWEEN 1 AND granted", name=op.f("ck_credit_lots_remaining")),
         sa.ForeignKeyConstraint(
             ["workspace_id"],
             ["credit_accounts.workspace_id"],
@@ -303,8 +417,15 @@ def _credits() -> None:
         "ix_credit_lots_expiring",
         "credit_lots",
         ["expires_at"],
-        postgresql_where=sa.text("remaining > 0 AND expires_at IS NOT NULL"),
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
     )
+    # Nobody promised an end to what was granted before.
+    op.execute("""
+        INSERT INTO credit_lots (workspace_id, id, granted, remaining)
+        SELECT workspace_id, gen_random_uuid(), balance, balance FROM credit_accounts WHERE balance > 0
+    """)
+    _define("spend_credit_lots(uuid, bigint)", SPEND_CREDIT_LOTS)
+    op.execute("GRANT EXECUTE ON FUNCTION spend_credit_lots(uuid, bigint) TO holdfast_platform")
 
 
 def _policies() -> None:
@@ -322,6 +443,8 @@ def _policies() -> None:
             f"CREATE POLICY own_user ON {table} TO holdfast_app"
             f" USING ({column} = {OWN_USER}) WITH CHECK ({column} = {OWN_USER})"
         )
+    # Of nobody in particular: the API reaches it by functions alone.
+    _force("attempts")
     for table, grants in PLATFORM_TABLES.items():
         op.execute(f"GRANT {grants} ON {table} TO holdfast_platform")
         op.execute(f"CREATE POLICY platform ON {table} TO holdfast_platform USING (true) WITH CHECK (true)")
@@ -361,15 +484,19 @@ def downgrade() -> None:
     op.execute("REVOKE INSERT, UPDATE ON workspaces FROM holdfast_app")
     op.execute(f"CREATE POLICY own_workspace ON workspaces TO holdfast_app USING (id = {OWN_WORKSPACE})")
     op.execute("REVOKE INSERT, UPDATE ON api_keys FROM holdfast_app")
+    op.execute("DROP FUNCTION spend_credit_lots(uuid, bigint)")
     op.drop_table("credit_lots")
+    op.drop_column("enrichment_job_providers", "own_credential")
     op.drop_table("provider_credentials")
     op.drop_table("audit_entries")
     op.drop_column("api_keys", "last_used_at")
     op.drop_column("api_keys", "created_by")
     op.drop_table("invitations")
     op.drop_table("memberships")
+    op.drop_column("workspaces", "closed_at")
     op.drop_column("workspaces", "deleted_at")
     op.drop_column("workspaces", "settings")
+    op.drop_table("attempts")
     op.drop_table("one_time_tokens")
     op.drop_table("user_sessions")
     op.drop_table("users")

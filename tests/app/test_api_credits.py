@@ -1,7 +1,10 @@
 """Credits over HTTP."""
 
+from structlog.testing import capture_logs
+
 from app.credits.service import grant, hold
 from tests.api import new_tenant, owner_sessions, running_api
+from tests.app.enrichment.jobs_api import jobs_api
 from tests.servers import Database
 
 
@@ -74,3 +77,13 @@ async def test_a_full_last_page_has_no_next_one(database: Database):
         answer = await client.get(f"{tenant.path}/credits/entries?limit=1", headers=tenant.headers)
     assert len(answer.json()["data"]) == 1
     assert answer.json()["meta"]["next_cursor"] is None
+
+
+async def test_a_job_that_leaves_few_credits_is_said_with_the_threshold_of_the_installation(database: Database):
+    providers = {"hunter": {"api_key": "key", "credit_cost": 2}}
+    body = {"entity": "company", "providers": ["hunter"], "records": [{"domain": f"c-{n}.com"} for n in range(3)]}
+    async with jobs_api(database, credit=70, providers=providers, credits={"low_threshold": 60}) as api:
+        with capture_logs() as logs:
+            for _ in range(3):
+                await api.started(body)
+    assert [line["available"] for line in logs if line["event"] == "credits.low"] == [58]

@@ -45,6 +45,15 @@ async def test_without_a_database_it_is_down(database: Database):
     assert health.json()["error"]["code"] == readiness.json()["error"]["code"] == "unavailable"
 
 
+async def test_without_its_redis_it_serves_and_says_degraded(database: Database, temporal_server: str):
+    overrides = {"temporal": {"address": temporal_server}, "redis_url": "redis://127.0.0.1:1"}
+    async with running_api(database, **overrides) as client:
+        answer = await client.get("/health")
+    assert answer.status_code == 200
+    checks = {"database": "ok", "temporal": "ok", "cache": "down"}
+    assert answer.json()["data"] == {"status": "degraded", "checks": checks}
+
+
 async def test_servers_that_accept_and_never_answer_cost_a_second(database: Database):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

@@ -6,11 +6,22 @@ from abc import ABC
 import pytest
 from temporalio import activity, workflow
 
+from activities.credentials import Credentials
 from activities.enrichment import Enrichment
+from activities.ledger import Ledger
+from activities.workspaces import Closing
 from workflows.catalog import WORKFLOWS
+from workflows.contracts.credentials import CredentialActivities
 from workflows.contracts.enrichment import EnrichmentActivities
+from workflows.contracts.ledger import LedgerActivities
+from workflows.contracts.workspaces import ClosingActivities
 
-PLUGS: list[tuple[type[ABC], type]] = [(EnrichmentActivities, Enrichment)]
+PLUGS: list[tuple[type[ABC], type]] = [
+    (EnrichmentActivities, Enrichment),
+    (LedgerActivities, Ledger),
+    (CredentialActivities, Credentials),
+    (ClosingActivities, Closing),
+]
 
 
 def definitions(owner: type) -> dict[str, str | None]:

@@ -37,6 +37,7 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
             "token_hash": job_id.bytes,
             "expires_at": later,
         },
+        "attempts": {"key": job_id.bytes},
         "audit_entries": {
             **mine,
             "id": new_id(),

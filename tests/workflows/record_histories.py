@@ -1,4 +1,4 @@
-"""``python -m tests.workflows.record_histories``: run EnrichRecords through each path and keep its history.
+"""``python -m tests.workflows.record_histories``: run each workflow through each of its paths and keep its history.
 
 A history that exists is never written again: it is what a released workflow did, and must replay for ever. A new path,
 or a new shape of an old one, gets a new name.
@@ -8,19 +8,30 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from app.providers.errors import CircuitOpen
+from sqlalchemy import text
+
+from app.auth.permissions import ROLE_PERMISSIONS, Caller
+from app.credentials import service as credentials
+from app.credentials.repository import Credential
+from app.idempotency.answers import Remembered
+from app.providers.errors import CircuitOpen, InvalidQuery
 from app.providers.ports import Missed
 from app.settings import EnrichmentSettings
+from app.workspaces.service import delete_workspace
+from tests.app.credentials.sealed import KEYS, store
 from tests.builders import make_job
 from tests.fakes import FakeSource
 from tests.servers import running_postgres, running_temporal
 from tests.stack import Stack, open_stack
+from workflows import ids, options
+from workflows.contracts.ledger import LedgerAudit
 
-FOLDER = Path(__file__).parent / "histories" / "EnrichRecords"
+FOLDER = Path(__file__).parent / "histories"
 DOMAINS = [f"company-{n}.com" for n in range(1, 61)]
-Scene = Callable[[Stack, FakeSource, FakeSource], Awaitable[UUID]]
+# The id of a job, or of a workflow.
+Scene = Callable[[Stack, FakeSource, FakeSource], Awaitable[UUID | str]]
 
 
 async def waterfall(stack: Stack, alpha: FakeSource, beta: FakeSource) -> UUID:
@@ -78,6 +89,71 @@ async def cancelled_in_the_temporal_ui(stack: Stack, alpha: FakeSource, _beta: F
     return job_id
 
 
+async def ledger_audited(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> str:
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha])
+    async with stack.worker():
+        await stack.until_finished(job_id)
+        queue = stack.resources.settings.temporal.task_queue_prefix + options.WORKFLOWS
+        await stack.client.execute_workflow("AuditLedger", LedgerAudit(), id="ledger-audited", task_queue=queue)
+    return "ledger-audited"
+
+
+async def closed_while_jobs_ran(stack: Stack, alpha: FakeSource, beta: FakeSource) -> str:
+    alpha.latency = 0.2
+    beta.answer = lambda _: CircuitOpen("beta", "the circuit is open", retry_after=20)
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha], chunk=20, window=1)
+    await make_job(stack.sessions, stack.workspace_id, DOMAINS, [beta])
+    async with stack.worker():
+        await stack.until(job_id, lambda job: job["matched"] > 0)
+        return await _closed(stack)
+
+
+async def closed_with_nothing_left(stack: Stack, _alpha: FakeSource, _beta: FakeSource) -> str:
+    async with stack.worker():
+        return await _closed(stack)
+
+
+async def _closed(stack: Stack) -> str:
+    owner = Caller(stack.workspace_id, ROLE_PERMISSIONS["owner"], "owner", user_id=uuid4())
+    await delete_workspace(stack.sessions, owner)
+    query = text("SELECT closed_at FROM workspaces")
+    while True:
+        async with stack.sessions.for_workspace(stack.workspace_id) as session:
+            if (await session.execute(query)).scalar_one():
+                break
+        await asyncio.sleep(0.02)
+    workflow_id = ids.close_workspace(str(stack.workspace_id))
+    await stack.client.get_workflow_handle(workflow_id).result()
+    return workflow_id
+
+
+async def credential_taken(stack: Stack, _alpha: FakeSource, _beta: FakeSource) -> str:
+    return await _verified(stack)
+
+
+async def credential_not_judged(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> str:
+    alpha.verdict = InvalidQuery("alpha", "refuses the query")
+    return await _verified(stack)
+
+
+async def _verified(stack: Stack) -> str:
+    admin = Caller(stack.workspace_id, ROLE_PERMISSIONS["admin"], "admin", user_id=uuid4())
+    begun: list[Credential] = []
+
+    def answer(credential: Credential) -> Remembered:
+        begun.append(credential)
+        return Remembered(202, {}, None)
+
+    async with stack.sessions.for_workspace(stack.workspace_id) as session:
+        await store(session, stack.workspace_id, "alpha", "a-secret")
+    async with stack.worker():
+        for seconds in (0, 20):
+            await credentials.verify_credential(stack.sessions, admin, "alpha", answer, once=None, wait_seconds=seconds)
+        workflow_id = ids.credential_verification(str(begun[0].verification_id))
+        await stack.client.get_workflow_handle(workflow_id).result()
+    return workflow_id
+
+
 SCENES: list[Scene] = [
     waterfall,
     continued_as_new,
@@ -85,6 +161,11 @@ SCENES: list[Scene] = [
     cancelled_before_the_start,
     cancelled_in_an_outage,
     cancelled_in_the_temporal_ui,
+    ledger_audited,
+    closed_while_jobs_ran,
+    closed_with_nothing_left,
+    credential_taken,
+    credential_not_judged,
 ]
 
 
@@ -96,18 +177,18 @@ def _without_host(history: str) -> str:
 
 async def record() -> None:
     settings = EnrichmentSettings(calls_per_lookup=5, flush_answers=5, flush_seconds=0.05, chunks_per_run=8)
-    FOLDER.mkdir(parents=True, exist_ok=True)
     with running_postgres() as postgres, running_temporal() as temporal:
         for scene in SCENES:
             with postgres.migrated_database() as database:
                 sources = FakeSource("alpha"), FakeSource("beta")
-                async with open_stack(database, temporal, sources, enrichment=settings) as stack:
-                    job_id = await scene(stack, *sources)
-                    workflow_id = stack.workflow(job_id).id
+                async with open_stack(database, temporal, sources, enrichment=settings, credentials=KEYS) as stack:
+                    made = await scene(stack, *sources)
+                    workflow_id = made if isinstance(made, str) else stack.workflow(made).id
                     runs = [run async for run in stack.client.list_workflows(f"WorkflowId = '{workflow_id}'")]
                     for number, run in enumerate(sorted(runs, key=lambda run: run.start_time), 1):
                         history = await stack.client.get_workflow_handle(workflow_id, run_id=run.run_id).fetch_history()
-                        path = FOLDER / f"{scene.__name__}_{number}.json"
+                        path = FOLDER / run.workflow_type / f"{scene.__name__}_{number}.json"
+                        path.parent.mkdir(exist_ok=True)
                         if not path.exists():
                             path.write_text(_without_host(history.to_json()))
 

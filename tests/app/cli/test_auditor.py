@@ -30,6 +30,7 @@ async def test_its_exit_code_is_the_verdict(database: Database):
     assert ended.returncode == 1
     assert "≠ sum of entries 100" in ended.stdout
     assert "VIOLATION: the balance is not the sum of its entries (1)" in ended.stdout
+    assert "VIOLATION: what is left of grants is not the balance (1)" in ended.stdout
 
 
 async def test_a_database_that_is_away_is_one_line(database: Database):

@@ -11,6 +11,7 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from app.credentials.opening import Opener
 from app.credits.service import grant
 from app.db import Sessions, create_engine
 from app.enrichment.lookup import look_up
@@ -84,16 +85,24 @@ class JobsApi:
         async with self.owner.for_workspace(self.tenant.workspace_id) as session:
             await grant(session, self.tenant.workspace_id, amount, key="more", reason="More credits for a test")
 
-    async def work(self, job_id: str, *sources: FakeSource, end: bool = True) -> None:
+    async def work(self, job_id: str, *sources: FakeSource, end: bool = True, opener: Opener | None = None) -> None:
         """Do what the job's workflow does, these sources standing in for its providers; settle it unless `end` is
-        false."""
+        false. `opener` opens the workspace's own credentials."""
         workspace_id = str(self.tenant.workspace_id)
         progress = await plan(self.sessions, JobRef(workspace_id, job_id), SETTINGS)
         for source in sources:
             command = Lookup(
                 workspace_id, job_id, source.name, progress.first, progress.last, source.name == progress.providers[-1]
             )
-            await look_up(self.sessions, source, command, SETTINGS, places=Places(100), stopping=lambda: False)
+            await look_up(
+                self.sessions,
+                source,
+                command,
+                SETTINGS,
+                opener=opener or Opener({}),
+                places=Places(100),
+                stopping=lambda: False,
+            )
         if end:
             await settle(self.sessions, self.tenant.workspace_id, UUID(job_id), interrupted="")
 

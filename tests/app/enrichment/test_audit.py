@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from app.credentials.opening import Opener
 from app.db import Sessions, create_engine
 from app.enrichment.audit import answered_subjects, audit
 from app.enrichment.lookup import look_up
@@ -49,7 +50,7 @@ async def workspace(owner: Sessions, sessions: Sessions) -> UUID:
 async def run_job(sessions: Sessions, workspace_id: UUID, source: FakeSource, domains: list[str]) -> UUID:
     job_id = await make_job(sessions, workspace_id, domains, [source])
     command = Lookup(str(workspace_id), str(job_id), source.name, 1, len(domains), is_last=True)
-    await look_up(sessions, source, command, SETTINGS, places=Places(100), stopping=lambda: False)
+    await look_up(sessions, source, command, SETTINGS, opener=Opener({}), places=Places(100), stopping=lambda: False)
     return job_id
 
 
@@ -59,6 +60,7 @@ async def test_a_finished_job_adds_up(sessions: Sessions, workspace: UUID):
     assert (figures.records_in, figures.records_out, figures.lost, figures.doubled) == (10, 10, 0, 0)
     assert (figures.found, figures.charges, figures.found_credits, figures.charged_credits) == (10, 10, 20, 20)
     assert (figures.balance, figures.entries_balance, figures.held, figures.entries_held) == (80, 80, 0, 0)
+    assert figures.lots == 80
 
 
 async def test_what_is_under_way_is_not_lost(sessions: Sessions, workspace: UUID):
@@ -91,10 +93,22 @@ async def test_misses_are_answers_too(sessions: Sessions, workspace: UUID):
 @pytest.mark.parametrize(
     ("tampering", "found"),
     [
-        ("UPDATE credit_accounts SET balance = balance + 1", {"the balance is not the sum of its entries (1)"}),
+        (
+            "UPDATE credit_accounts SET balance = balance + 1",
+            {"the balance is not the sum of its entries (1)", "what is left of grants is not the balance (1)"},
+        ),
+        ("UPDATE credit_lots SET remaining = remaining - 1", {"what is left of grants is not the balance (1)"}),
+        (
+            "UPDATE credit_entries SET balance_after = balance_after + 1 WHERE reference_id LIKE '%:1:%'",
+            {"an entry does not follow from the one before (2)"},
+        ),
         (
             "DELETE FROM credit_entries WHERE kind = 'charge' AND reference_id LIKE '%:1:%'",
-            {"the balance is not the sum of its entries (1)", "a found result has no charge (1)"},
+            {
+                "the balance is not the sum of its entries (1)",
+                "an entry does not follow from the one before (1)",
+                "a found result has no charge (1)",
+            },
         ),
         (
             "DELETE FROM enrichment_answers WHERE position > 7",
@@ -108,7 +122,11 @@ async def test_misses_are_answers_too(sessions: Sessions, workspace: UUID):
                    reference_type, reference_id, 'charge again'
             FROM credit_entries WHERE kind = 'charge' AND reference_id LIKE '%:1:%'
             """,
-            {"something is charged twice (1)", "a charge has no result (1)"},
+            {
+                "something is charged twice (1)",
+                "a charge has no result (1)",
+                "an entry does not follow from the one before (1)",
+            },
         ),
         (
             "DELETE FROM enrichment_records WHERE position = 3",

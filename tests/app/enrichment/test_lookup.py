@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.credentials.opening import Opener
 from app.db import Sessions, create_engine
 from app.enrichment.errors import LookupPostponed
 from app.enrichment.lookup import look_up
@@ -58,7 +59,9 @@ def command(workspace_id: UUID, job_id: UUID, source: FakeSource, *, last: int =
 
 
 async def run(sessions: Sessions, source: FakeSource, lookup: Lookup) -> LookupDone:
-    return await look_up(sessions, source, lookup, SETTINGS, places=Places(100), stopping=lambda: False)
+    return await look_up(
+        sessions, source, lookup, SETTINGS, opener=Opener({}), places=Places(100), stopping=lambda: False
+    )
 
 
 async def outcomes(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> dict[int, str]:
@@ -319,7 +322,9 @@ async def test_lookups_together_never_charge_more_than_the_hold(sessions: Sessio
         while True:
             try:
                 lookup = Lookup(str(workspace), str(job_id), source.name, first, last, True)
-                await look_up(sessions, source, lookup, SETTINGS, places=Places(100), stopping=lambda: False)
+                await look_up(
+                    sessions, source, lookup, SETTINGS, opener=Opener({}), places=Places(100), stopping=lambda: False
+                )
             except LookupPostponed:
                 continue
             return

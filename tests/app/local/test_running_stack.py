@@ -8,10 +8,13 @@ import psutil
 import psycopg
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
+from app.auth.tokens import AccessTokens
 from app.local.errors import StackError
 from app.local.stack import RunningStack, StackOptions, up
 from app.local.state import LocalState, running
+from app.settings import AuthSettings
 from tests.app.local.stacks import PARTS, get, libpq, stack_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -71,6 +74,18 @@ async def test_the_api_never_sees_the_roles_that_see_every_workspace(stack: Runn
     assert "holdfast_platform" in worker["HOLDFAST_PLATFORM_DATABASE_URL"]
     assert "holdfast_owner" not in str((api, worker))
     assert api["HOLDFAST_DATABASE_URL"] == worker["HOLDFAST_DATABASE_URL"] == stack.state.database_url
+
+
+async def test_people_sign_in_at_the_api_and_nowhere_else(stack: RunningStack, data_dir: Path):
+    api, worker = _environments(stack, data_dir)
+    [pem] = json.loads(api["HOLDFAST_AUTH__SIGNING_KEYS"]).values()
+    assert pem == json.loads((data_dir / "state.json").read_text())["signing_key"]
+    assert AccessTokens.of(AuthSettings(signing_keys={"local": SecretStr(pem)})).signing_keys
+    assert "PRIVATE KEY" not in str(worker)
+    assert "PRIVATE KEY" not in (data_dir / "local.json").read_text()
+    assert api["HOLDFAST_PUBLIC_URL"] == stack.state.api_url
+    assert api["HOLDFAST_MAIL__DIRECTORY"] == str(data_dir / "mail")
+    assert stat.S_IMODE((data_dir / "mail").stat().st_mode) == 0o700
 
 
 async def test_the_users_settings_of_providers_win_and_those_of_servers_do_not(

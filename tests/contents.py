@@ -1,0 +1,39 @@
+"""What a workspace holds, for tests: one of everything, and a look at all of it."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app.tables import TABLES
+from tests.api import owner_sessions
+from tests.migrations.rows import rows_of
+from tests.servers import Database
+
+
+async def fill(database: Database, workspace_id: UUID) -> dict[str, object]:
+    """Put one of everything into the workspace; their ids by the names of the parameters that take them."""
+    rows = rows_of(workspace_id)
+    async with owner_sessions(database) as sessions, sessions.unscoped() as session:
+        for table in TABLES:
+            if table.name not in ("workspaces", "credit_accounts"):
+                await session.execute(table.insert().values(rows[table.name]))
+    return {
+        "workspace_id": workspace_id,
+        "job_id": rows["enrichment_jobs"]["id"],
+        "user_id": rows["memberships"]["user_id"],
+        "invitation_id": rows["invitations"]["id"],
+        "api_key_id": rows["api_keys"]["id"],
+        "provider": rows["provider_credentials"]["provider"],
+    }
+
+
+async def everything_of(database: Database, workspace_id: UUID) -> dict[str, list[str]]:
+    """All rows of the workspace, of every table, as text."""
+    async with owner_sessions(database) as sessions, sessions.unscoped() as session:
+        found = {}
+        for table in TABLES:
+            column = "id" if table.name == "workspaces" else "workspace_id"
+            if column in table.columns:
+                query = text(f"SELECT to_jsonb(t)::text FROM {table.name} AS t WHERE {column} = :id")
+                found[table.name] = sorted((await session.execute(query, {"id": workspace_id})).scalars())
+        return found
