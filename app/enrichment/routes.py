@@ -168,11 +168,11 @@ async def list_enrichment_jobs(
 async def get_enrichment_job(
     found: Annotated[Row, reader("enrichment:read", service.job_read)],
     job_id: UUID,  # noqa: ARG001 - `found` was read by it; FastAPI refuses what is none
-    settings: SettingsDep,
+    opened: Resources,
 ) -> Response:
     """Where the job stands."""
     # As a response, which FastAPI does not validate once more: clients poll this.
-    return respond(envelope(JobOut.of(service.read_job(found), settings)))
+    return respond(envelope(JobOut.of(service.read_job(found), opened.settings)))
 
 
 @router.get("/{job_id}/records", operation_id="list_enrichment_records", summary="List the records of a job")

@@ -25,8 +25,8 @@ USER_TABLES = {
     # All of it but who is of the platform's staff: that is made with the owner's role, and never by a request.
     "users": (
         "id",
-        "SELECT, INSERT (id, email, name, password_hash, email_verified_at),"
-        " UPDATE (name, password_hash, email_verified_at)",
+        """SELECT, INSERT (id, email, name, password_hash, email_verified_at),
+           UPDATE (name, password_hash, email_verified_at)""",
     ),
     "user_sessions": ("user_id", "SELECT, INSERT, UPDATE"),
     "one_time_tokens": ("user_id", "SELECT, INSERT, UPDATE"),
@@ -196,8 +196,8 @@ FUNCTIONS = {
         $$""",
 }
 
-# With the rights of who calls it. Volatile and not plain SQL in a larger statement: so it sees the lots as they are once
-# the account is locked, not as they were when that statement began.
+# With the rights of who calls it. Volatile and not plain SQL in a larger statement: so it sees the lots as they are
+# once the account is locked, not as they were when that statement began.
 SPEND_CREDIT_LOTS = """
 CREATE FUNCTION spend_credit_lots(account uuid, amount bigint) RETURNS void LANGUAGE plpgsql VOLATILE
 AS $$

@@ -37,7 +37,7 @@ def test_a_result_can_be_taken_again(up: Up, tmp_path: Path, job_id: str):
 
 
 def test_a_job_is_paused_resumed_and_watched_to_its_end(up: Up, tmp_path: Path):
-    file = companies(tmp_path / "leads.csv", 100)
+    file = companies(tmp_path / "leads.csv", 1000)
     arguments = ("enrich", file, "--providers", "hunter", "--data-dir", up.data_dir)
     with slow(up.state, "hunter"), started(*arguments, cwd=tmp_path) as process:
         job_id = read_until(process, "Job ").split()[1]
