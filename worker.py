@@ -1,7 +1,6 @@
 """The worker process: settings → resources → one Worker per task queue, and the relay → run until a signal."""
 
 import asyncio
-import gc
 import signal
 import sys
 from datetime import timedelta
@@ -12,6 +11,7 @@ from temporalio.worker import Worker
 
 from activities import catalog as activities
 from app.background import loops
+from app.collector import tune_collector
 from app.errors import Unavailable
 from app.logging import configure_logging
 from app.metrics import serve
@@ -66,11 +66,7 @@ async def run(settings: Settings) -> None:
             background = [tasks.create_task(loop) for loop in loops(resources)]
             if settings.worker_metrics_port is not None:
                 serve(resources.metrics, settings.worker_metrics_port)
-            # Batches make much that dies young and no cycles: a fifth of the CPU went into looking for some. What was
-            # made so far stays, and is not walked again.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(20_000, 20, 50)
+            tune_collector()
             structlog.get_logger().info("worker ready", queues=len(workers))
             await stop.wait()
             await asyncio.gather(*(each.shutdown() for each in workers))

@@ -1,7 +1,7 @@
 """What runs in each worker process beside the activities, for as long as it lives."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -38,8 +38,8 @@ def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
             resources.metrics,
         ).run(),
         Reconciler([jobs], resources.temporal, settings.outbox).run(),
-        sweep_idempotency_keys(resources.platform_sessions),
-        sweep_sign_ins(resources.platform_sessions),
+        sweep_hourly(idempotency.sweep, resources.platform_sessions),
+        sweep_hourly(accounts.sweep, resources.platform_sessions),
         CreditSweep(resources.platform_sessions, settings.credits, resources.metrics).run(),
         keep_schedules(resources.temporal, settings),
         resources.reports(),
@@ -65,21 +65,11 @@ async def keep_schedules(client: Client, settings: Settings) -> None:
         await asyncio.sleep(600)
 
 
-async def sweep_sign_ins(platform_sessions: Sessions) -> None:
-    """Delete sign-ins, links of mails and failed attempts that ended a day ago, every hour."""
+async def sweep_hourly(sweep: Callable[[Sessions], Awaitable[object]], platform_sessions: Sessions) -> None:
+    """Delete what a domain keeps for a time only."""
     while True:
         try:
-            await accounts.sweep(platform_sessions)
-        except Unavailable as error:
-            log.warning("sweep unavailable", error=error.message)
-        await asyncio.sleep(3600)
-
-
-async def sweep_idempotency_keys(platform_sessions: Sessions) -> None:
-    """Forget remembered answers that are older than promised, every hour."""
-    while True:
-        try:
-            await idempotency.sweep(platform_sessions)
+            await sweep(platform_sessions)
         except Unavailable as error:
             log.warning("sweep unavailable", error=error.message)
         await asyncio.sleep(3600)

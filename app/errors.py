@@ -5,6 +5,7 @@
     ├── Unauthenticated         401  no credential, or a bad one
     ├── Forbidden               403  the role or the scope lacks
     ├── NotFound                404  absent, or in a workspace that the caller is no member of
+    │   └── NoSuchWorkspace
     ├── Conflict                409  the state of the resource does not allow it
     ├── PayloadTooLarge         413
     ├── UnsupportedMediaType    415
@@ -64,6 +65,13 @@ class Forbidden(AppError):
 class NotFound(AppError):
     code = "not_found"
     status = 404
+
+
+class NoSuchWorkspace(NotFound):
+    """The same for one that is absent, deleted, or somebody else's: who has no part in it learns nothing of it."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such workspace, or the caller has no part in it.")
 
 
 class Conflict(AppError):

@@ -1,6 +1,5 @@
 """The API process: ``uvicorn app.main:create_app --factory``."""
 
-import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +9,11 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 
+from app.accounts.passwords import Passwords
 from app.api import BASE, mount
 from app.auth.tokens import AccessTokens
 from app.auth.usage import KeyUsage
+from app.collector import tune_collector
 from app.forwarded import TrustedProxies
 from app.logging import configure_logging
 from app.metrics import HttpMetrics, new_registry
@@ -74,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.resources = resources
             app.state.key_usage = KeyUsage(resources.sessions)
             if owns_process:
-                _tune_collector()
+                tune_collector()
             try:
                 yield
             finally:
@@ -95,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.registry = new_registry()
     app.state.access_tokens = access_tokens
+    app.state.passwords = Passwords()
     app.state.rate_limits = RateLimits(settings.rate_limits, settings.redis_url, app.state.registry)
     mount(app)
     routes = {
@@ -113,13 +115,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         proxies=TrustedProxies(settings.trusted_proxies),
     )
     return app
-
-
-def _tune_collector() -> None:
-    """What is there after the start stays for ever: to walk through it again and again is most of the p99."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 def _settings_or_exit() -> Settings:

@@ -5,13 +5,15 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Generic, Self, TypeVar
+from uuid import UUID
 
-from fastapi import Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import Detail, InvalidRequest
 
 Item = TypeVar("Item")
+Shown = TypeVar("Shown")
 
 MAX_LIMIT = 500
 
@@ -45,6 +47,20 @@ class Cursor(BaseModel):
             ) from error
 
 
+class NewestFirst(Cursor):
+    """The newest first, which is by id, downwards: the next page begins before this one."""
+
+    before: UUID
+
+
+async def _before(cursor: CursorText = None) -> UUID | None:
+    return NewestFirst.decode(cursor).before if cursor is not None else None
+
+
+# In place of `cursor` for a list that is `newest_first`: what its page begins before, None for the first page.
+Before = Annotated[UUID | None, Depends(_before)]
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
     """Some items in order. `next_cursor` continues after them; None at the end."""
@@ -52,9 +68,18 @@ class Page(Generic[Item]):
     items: Sequence[Item]
     next_cursor: str | None
 
+    def map(self, shown: Callable[[Item], Shown]) -> "Page[Shown]":
+        """The page with each item as it is shown."""
+        return Page([shown(item) for item in self.items], self.next_cursor)
+
 
 def page_of(items: Sequence[Item], limit: int, cursor_after: Callable[[Item], Cursor]) -> Page[Item]:
     """The first `limit` of `items`, of which the caller fetched one more to see whether there is a next page."""
     if len(items) <= limit:
         return Page(items, None)
     return Page(items[:limit], cursor_after(items[limit - 1]).encode())
+
+
+def newest_first(items: Sequence[Item], limit: int, id_of: Callable[[Item], UUID]) -> Page[Item]:
+    """`page_of` for a list that takes `Before`."""
+    return page_of(items, limit, lambda item: NewestFirst(before=id_of(item)))

@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Literal
 
 from app.accounts import letters, lockout, repository
-from app.accounts.opaque import new_token, token_hash
 from app.accounts.repository import User
+from app.auth.opaque import new_token, token_hash
 from app.db import Sessions, new_id
 from app.mail.outgoing import Outgoing
 from app.mail.ports import Mail

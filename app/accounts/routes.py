@@ -16,7 +16,6 @@ from app.accounts.errors import (
     WrongPassword,
 )
 from app.accounts.links import Purpose
-from app.accounts.passwords import Passwords
 from app.accounts.schemas import (
     AddressIn,
     LinkIn,
@@ -47,19 +46,10 @@ _NOT_CONFIGURED = (Unavailable, SignInNotConfigured)
 _LIMITS = (RateLimited, TooManyAttempts)
 
 
-def _passwords(request: Request) -> Passwords:
-    """The process's, made when somebody first signs in."""
-    state = request.app.state
-    if not hasattr(state, "passwords"):
-        state.passwords = Passwords()
-    passwords: Passwords = state.passwords
-    return passwords
-
-
 async def _door(request: Request, sessions: SessionsDep, tokens: AccessTokensDep, settings: SettingsDep) -> Door:
     if not tokens.signing_keys:
         raise SignInNotConfigured
-    return Door(sessions, tokens, _passwords(request), settings)
+    return Door(sessions, tokens, request.app.state.passwords, settings)
 
 
 DoorDep = Annotated[Door, Depends(_door)]

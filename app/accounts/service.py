@@ -16,11 +16,11 @@ from app.accounts.errors import (
     SignInEnded,
     WrongPassword,
 )
-from app.accounts.opaque import new_token, token_hash
 from app.accounts.passwords import Passwords, Verdict
 from app.accounts.repository import User
 from app.audit_log import service as audit_log
 from app.auth import service as auth
+from app.auth.opaque import new_token, token_hash
 from app.auth.permissions import Person
 from app.auth.tokens import AccessTokens, Claims
 from app.db import Session, Sessions, enter_workspace, new_id

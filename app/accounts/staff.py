@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from app.accounts import repository
-from app.accounts.opaque import new_token, token_hash
 from app.accounts.service import verify_address
+from app.auth.opaque import new_token, token_hash
 from app.db import Session, new_id
 from app.security_log import digest_of, security_event
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import exists, select, text
+from sqlalchemy import text
 
 from app.db import Session
-from app.workspaces.models import workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +55,3 @@ async def list_users(session: Session, superadmin: UUID, *, before: UUID | None,
     """Newest first; nothing for who is no superadmin."""
     rows = await session.execute(_USERS, {"superadmin": superadmin, "before": before, "most": limit})
     return [AnyUser(**row) for row in rows.mappings()]
-
-
-async def has_workspace(session: Session, workspace_id: UUID) -> bool:
-    """Whether the session's workspace is there and not deleted."""
-    query = select(exists().where(workspaces.c.id == workspace_id, workspaces.c.deleted_at.is_(None)))
-    return bool((await session.execute(query)).scalar_one())

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from app.admin import service
-from app.admin.schemas import AnyUserOut, AnyWorkspaceOut, GrantIn, NewestFirstCursor
-from app.admin.service import Grant, Once
+from app.admin.schemas import AnyUserOut, AnyWorkspaceOut, GrantIn
+from app.admin.service import Grant
 from app.auth.dependencies import superadmin
 from app.auth.permissions import Person
 from app.credits.repository import Entry
@@ -15,11 +15,11 @@ from app.credits.schemas import EntryOut
 from app.deps import BODY_ERRORS, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, errors, list_envelope
 from app.idempotency import headers as idempotency
-from app.idempotency.answers import Remembered, Scope
+from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import fingerprint
-from app.pagination import CursorText, Limit, Page, page_of
+from app.pagination import Before, Limit, newest_first
 
 router = APIRouter(prefix="/admin", tags=["Administration"])
 
@@ -30,24 +30,22 @@ _GRANTS = "/workspaces/{workspace_id}/credits/grants"
 
 @router.get("/workspaces", operation_id="list_all_workspaces", summary="List the workspaces of all tenants")
 async def list_all_workspaces(
-    superadmin: Superadmin, sessions: SessionsDep, limit: Limit = 50, cursor: CursorText = None
+    superadmin: Superadmin, sessions: SessionsDep, limit: Limit = 50, before: Before = None
 ) -> ListEnvelope[AnyWorkspaceOut]:
     """The newest first, also those that were deleted."""
-    before = NewestFirstCursor.decode(cursor).before if cursor is not None else None
     workspaces = await service.list_workspaces(sessions, superadmin, before=before, limit=limit + 1)
-    page = page_of(workspaces, limit, lambda workspace: NewestFirstCursor(before=workspace.workspace_id))
-    return list_envelope(Page([AnyWorkspaceOut.of(each) for each in page.items], page.next_cursor))
+    page = newest_first(workspaces, limit, lambda workspace: workspace.workspace_id)
+    return list_envelope(page.map(AnyWorkspaceOut.of))
 
 
 @router.get("/users", operation_id="list_all_users", summary="List the people of all tenants")
 async def list_all_users(
-    superadmin: Superadmin, sessions: SessionsDep, limit: Limit = 50, cursor: CursorText = None
+    superadmin: Superadmin, sessions: SessionsDep, limit: Limit = 50, before: Before = None
 ) -> ListEnvelope[AnyUserOut]:
     """The newest first."""
-    before = NewestFirstCursor.decode(cursor).before if cursor is not None else None
     users = await service.list_users(sessions, superadmin, before=before, limit=limit + 1)
-    page = page_of(users, limit, lambda user: NewestFirstCursor(before=user.user_id))
-    return list_envelope(Page([AnyUserOut.of(each) for each in page.items], page.next_cursor))
+    page = newest_first(users, limit, lambda user: user.user_id)
+    return list_envelope(page.map(AnyUserOut.of))
 
 
 @router.post(

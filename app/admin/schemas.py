@@ -10,7 +10,6 @@ from app.admin.repository import AnyUser, AnyWorkspace
 from app.credits.repository import Balance
 from app.credits.schemas import CreditsOut
 from app.credits.service import MAX_AMOUNT
-from app.pagination import Cursor
 from app.text import one_line
 
 _FARTHEST = timedelta(days=36_525)
@@ -121,9 +120,3 @@ class AnyUserOut(BaseModel):
             workspaces=user.workspaces,
             created_at=user.created_at,
         )
-
-
-class NewestFirstCursor(Cursor):
-    """Newest first: the next page begins before this id."""
-
-    before: UUID

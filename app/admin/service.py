@@ -13,9 +13,9 @@ from app.auth.permissions import Person
 from app.credits import service as credits
 from app.credits.repository import Entry
 from app.db import Session, Sessions, new_id
-from app.errors import NotFound
 from app.idempotency import service as idempotency
-from app.idempotency.answers import Remembered, Scope
+from app.idempotency.answers import Once, Remembered
+from app.workspaces import service as workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,6 @@ class Grant:
     amount: int
     reason: str
     expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """The staff's Idempotency-Key, and what makes another request the same as this one."""
-
-    scope: Scope
-    key: str
-    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +46,16 @@ async def grant_credits(
 ) -> Granted:
     """Grant credits to a workspace.
 
-    Raises NotFound for one that is not there or was deleted, IdempotencyInProgress, IdempotencyKeyReused, Unavailable.
+    Raises NoSuchWorkspace, IdempotencyInProgress, IdempotencyKeyReused, Unavailable.
     """
     async with sessions.for_workspace(workspace_id) as session:
-        if not await repository.has_workspace(session, workspace_id):
-            raise NotFound("There is no such workspace, or it was deleted.")
-        if once and (first := await idempotency.replay_or_begin(session, once.scope, once.key, once.fingerprint)):
+        await workspaces.keep_open(session, workspace_id)
+        if once and (first := await idempotency.replay_or_begin(session, once)):
             return Granted(first, replayed=True)
         entry = await _grant(session, superadmin, workspace_id, grant)
         made = answer(entry)
         if once:
-            await idempotency.remember(session, once.scope, once.key, once.fingerprint, made)
+            await idempotency.remember(session, once, made)
     return Granted(made, replayed=False)
 
 

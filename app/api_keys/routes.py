@@ -7,12 +7,12 @@ from fastapi import APIRouter
 
 from app.api_keys import service
 from app.api_keys.errors import TooManyApiKeys
-from app.api_keys.schemas import ApiKeyCursor, ApiKeyIn, ApiKeyOut, NewApiKeyOut
+from app.api_keys.schemas import ApiKeyIn, ApiKeyOut, NewApiKeyOut
 from app.auth.dependencies import caller
 from app.auth.permissions import Caller
 from app.deps import BODY_ERRORS, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
-from app.pagination import CursorText, Limit, Page, page_of
+from app.pagination import Before, Limit, newest_first
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/api-keys", tags=["API keys"])
 
@@ -24,13 +24,12 @@ async def list_api_keys(
     caller: Annotated[Caller, caller("api_keys:read")],
     sessions: SessionsDep,
     limit: Limit = 50,
-    cursor: CursorText = None,
+    before: Before = None,
 ) -> ListEnvelope[ApiKeyOut]:
     """Those that were not revoked, newest first, without their secrets."""
-    before = ApiKeyCursor.decode(cursor).before if cursor is not None else None
     keys = await service.list_keys(sessions, caller.workspace_id, before=before, limit=limit + 1)
-    page = page_of(keys, limit, lambda key: ApiKeyCursor(before=key.id))
-    return list_envelope(Page([ApiKeyOut.of(each) for each in page.items], page.next_cursor))
+    page = newest_first(keys, limit, lambda key: key.id)
+    return list_envelope(page.map(ApiKeyOut.of))
 
 
 @router.post(

@@ -1,26 +1,15 @@
 """The shapes of API keys in requests and answers."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from app.api_keys.repository import ApiKey
 from app.api_keys.service import NewApiKey
-from app.pagination import Cursor
+from app.auth.permissions import KeyScope
 from app.text import Name
-
-# KEY_SCOPES of app/auth/permissions.py, as a type.
-KeyScope = Literal[
-    "workspace:read",
-    "members:read",
-    "audit_log:read",
-    "credits:read",
-    "providers:read",
-    "enrichment:read",
-    "enrichment:write",
-]
 
 _KEY: dict[str, JsonValue] = {
     "id": "019d6f0e-4f3a-7c21-9a51-0d8c5c2f7a10",
@@ -87,9 +76,3 @@ class NewApiKeyOut(ApiKeyOut):
     @classmethod
     def of_new(cls, new: NewApiKey) -> Self:
         return cls(**ApiKeyOut.of(new.key).model_dump(), secret=new.secret)
-
-
-class ApiKeyCursor(Cursor):
-    """Newest first: the next page begins before this key."""
-
-    before: UUID

@@ -10,13 +10,13 @@ from pydantic import AwareDatetime
 
 from app.audit_log import service
 from app.audit_log.repository import ActorType, EntryFilter
-from app.audit_log.schemas import AuditCursor, AuditEntryOut
+from app.audit_log.schemas import AuditEntryOut
 from app.auth.dependencies import caller
 from app.auth.permissions import Caller
 from app.db import Sessions
 from app.deps import SessionsDep
 from app.envelope import ListEnvelope, list_envelope
-from app.pagination import CursorText, Limit, Page, page_of
+from app.pagination import Before, Limit, newest_first
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/audit-log", tags=["Audit log"])
 
@@ -53,13 +53,12 @@ Wanted = Annotated[EntryFilter, Depends(_filter)]
 
 @router.get("", operation_id="list_audit_entries", summary="List the audit log")
 async def list_audit_entries(
-    caller: AuditReader, sessions: SessionsDep, wanted: Wanted, limit: Limit = 50, cursor: CursorText = None
+    caller: AuditReader, sessions: SessionsDep, wanted: Wanted, limit: Limit = 50, before: Before = None
 ) -> ListEnvelope[AuditEntryOut]:
     """What people and API keys changed in the workspace, the newest first."""
-    before = AuditCursor.decode(cursor).before if cursor is not None else None
     entries = await service.list_entries(sessions, caller.workspace_id, wanted, before=before, limit=limit + 1)
-    page = page_of(entries, limit, lambda entry: AuditCursor(before=entry.id))
-    return list_envelope(Page([AuditEntryOut.of(entry) for entry in page.items], page.next_cursor))
+    page = newest_first(entries, limit, lambda entry: entry.id)
+    return list_envelope(page.map(AuditEntryOut.of))
 
 
 @router.get(

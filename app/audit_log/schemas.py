@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.audit_log.repository import ActorType, Entry
-from app.pagination import Cursor
 
 
 class ActorOut(BaseModel):
@@ -72,9 +71,3 @@ class AuditEntryOut(BaseModel):
     def line(self) -> bytes:
         """As a line of JSON."""
         return self.model_dump_json().encode() + b"\n"
-
-
-class AuditCursor(Cursor):
-    """Newest first: the next page begins before this entry."""
-
-    before: UUID

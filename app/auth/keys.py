@@ -1,17 +1,16 @@
-"""The secret of an API key: how it is made, recognised and kept."""
+"""The secret of an API key: how it is made and recognised."""
 
-import hashlib
 import re
-import secrets
+
+from app.auth.opaque import new_token
 
 PREFIX = "hf_live_"
-_RANDOM_BYTES = 32
 _FORM = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 
 
 def new_secret() -> str:
-    """A new secret, ``hf_live_…``: 32 random bytes in base64url."""
-    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    """A new secret, ``hf_live_…``."""
+    return PREFIX + new_token()
 
 
 def is_secret(text: str) -> bool:
@@ -22,8 +21,3 @@ def is_secret(text: str) -> bool:
 def is_key(text: str) -> bool:
     """Whether `text` claims to be an API key, and not an access token."""
     return text.startswith(PREFIX)
-
-
-def secret_hash(secret: str) -> bytes:
-    """What is stored: 256 random bits need no slow hash."""
-    return hashlib.sha256(secret.encode()).digest()

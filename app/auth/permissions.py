@@ -51,17 +51,16 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 }
 
 # A key does the work of a workspace; who may get in, and with what, is for people.
-KEY_SCOPES: frozenset[Permission] = frozenset(
-    (
-        "workspace:read",
-        "members:read",
-        "audit_log:read",
-        "credits:read",
-        "providers:read",
-        "enrichment:read",
-        "enrichment:write",
-    )
-)
+KeyScope = Literal[
+    "workspace:read",
+    "members:read",
+    "audit_log:read",
+    "credits:read",
+    "providers:read",
+    "enrichment:read",
+    "enrichment:write",
+]
+KEY_SCOPES: frozenset[Permission] = frozenset(get_args(KeyScope))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,34 +24,29 @@ _RESOLVE_PERSON = """
 """
 
 
-async def resolve_api_key(sessions: Sessions, secret_hash: bytes) -> Caller | None:
-    """The caller behind a key that is known, not revoked and not expired."""
-    rows = await sessions.read(_RESOLVE_KEY, {"secret_hash": secret_hash})
-    return _key(rows[0]) if rows else None
-
-
-async def resolve_api_key_and_read(sessions: Sessions, secret_hash: bytes, own: OwnRead) -> tuple[Caller, Row] | None:
-    """The same, and what `own` finds in the workspace of the key."""
-    rows = await sessions.read_as(_RESOLVE_KEY, {"secret_hash": secret_hash}, own)
-    return (_key(rows[0]), rows[0]) if rows else None
+async def resolve_api_key(
+    sessions: Sessions, secret_hash: bytes, own: OwnRead | None = None
+) -> tuple[Caller, Row] | None:
+    """The caller behind a key that is known, not revoked and not expired; and a row with what `own` finds in the
+    workspace of the key, read in the same round trip."""
+    row = await _resolve(sessions, _RESOLVE_KEY, {"secret_hash": secret_hash}, own)
+    return (_key(row), row) if row is not None else None
 
 
 async def resolve_person(
-    sessions: Sessions, claims: Claims, workspace_id: UUID | None
-) -> tuple[Person, Role | None] | None:
-    """Who is signed in, and the role in that workspace (None: no member); None when the sign-in has ended."""
-    parameters = {"user_id": claims.user_id, "session_id": claims.session_id, "workspace_id": workspace_id}
-    rows = await sessions.read(_RESOLVE_PERSON, parameters)
-    return (_person(claims, rows[0]), rows[0]["role"]) if rows else None
-
-
-async def resolve_person_and_read(
-    sessions: Sessions, claims: Claims, workspace_id: UUID | None, own: OwnRead
+    sessions: Sessions, claims: Claims, workspace_id: UUID | None, own: OwnRead | None = None
 ) -> tuple[Person, Role | None, Row] | None:
-    """The same, and what `own` finds in that workspace: nothing for no member."""
+    """Who is signed in, and the role in that workspace (None: no member); None when the sign-in has ended. And a row
+    with what `own` finds in the workspace (nothing for no member), read in the same round trip."""
     parameters = {"user_id": claims.user_id, "session_id": claims.session_id, "workspace_id": workspace_id}
-    rows = await sessions.read_as(_RESOLVE_PERSON, parameters, own)
-    return (_person(claims, rows[0]), rows[0]["role"], rows[0]) if rows else None
+    row = await _resolve(sessions, _RESOLVE_PERSON, parameters, own)
+    return (_person(claims, row), row["role"], row) if row is not None else None
+
+
+async def _resolve(sessions: Sessions, sql: str, parameters: Mapping[str, Any], own: OwnRead | None) -> Row | None:
+    reading = sessions.read(sql, parameters) if own is None else sessions.read_as(sql, parameters, own)
+    rows = await reading
+    return rows[0] if rows else None
 
 
 def _key(row: Row) -> Caller:

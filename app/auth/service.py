@@ -5,7 +5,8 @@ from datetime import datetime
 from uuid import UUID
 
 from app.auth import keys, repository
-from app.auth.permissions import ROLE_PERMISSIONS, Caller, Permission, Person, Role
+from app.auth.opaque import token_hash
+from app.auth.permissions import ROLE_PERMISSIONS, Caller, Permission, Person
 from app.auth.repository import Row
 from app.auth.tokens import AccessTokens
 from app.db import OwnRead, Session, Sessions, new_id
@@ -15,60 +16,34 @@ _BAD_KEY = "The API key is not valid: check it, or make a new one."
 _ENDED = "This sign-in has ended: sign in again."
 
 
-async def authenticate_key(sessions: Sessions, secret: str) -> Caller:
-    """Who calls with this API key.
+async def authenticate_key(sessions: Sessions, secret: str, own: OwnRead | None = None) -> tuple[Caller, Row]:
+    """Who calls with this API key; and a row with what `own` finds in its workspace, read in the same round trip.
 
     Raises Unauthenticated, the same whether the key is malformed, unknown, revoked or expired.
     """
-    caller = None
-    if keys.is_secret(secret):
-        caller = await repository.resolve_api_key(sessions, keys.secret_hash(secret))
-    if caller is None:
-        raise Unauthenticated(_BAD_KEY)
-    return caller
-
-
-async def authenticate_key_and_read(sessions: Sessions, secret: str, own: OwnRead) -> tuple[Caller, Row]:
-    """The same, and what `own` finds in the workspace of the key, in the same round trip."""
     found = None
     if keys.is_secret(secret):
-        found = await repository.resolve_api_key_and_read(sessions, keys.secret_hash(secret), own)
+        found = await repository.resolve_api_key(sessions, token_hash(secret), own)
     if found is None:
         raise Unauthenticated(_BAD_KEY)
     return found
 
 
 async def authenticate_person(
-    sessions: Sessions, tokens: AccessTokens, token: str, workspace_id: UUID | None = None
-) -> tuple[Person, Caller | None]:
-    """Who calls with this access token, and as what in the workspace: None for no member of it.
+    sessions: Sessions, tokens: AccessTokens, token: str, workspace_id: UUID | None = None, own: OwnRead | None = None
+) -> tuple[Person, Caller | None, Row]:
+    """Who calls with this access token, and as what in the workspace: None for no member of it; and a row with what
+    `own` finds in the workspace (nothing for no member), read in the same round trip.
 
     Raises Unauthenticated, also for a token whose sign-in was ended since.
     """
-    claims = tokens.read(token)
-    found = await repository.resolve_person(sessions, claims, workspace_id)
-    if found is None:
-        raise Unauthenticated(_ENDED)
-    person, role = found
-    return person, _member(person, role, workspace_id)
-
-
-async def authenticate_person_and_read(
-    sessions: Sessions, tokens: AccessTokens, token: str, workspace_id: UUID | None, own: OwnRead
-) -> tuple[Person, Caller | None, Row]:
-    """The same, and what `own` finds in the workspace (nothing for no member), in the same round trip."""
-    claims = tokens.read(token)
-    found = await repository.resolve_person_and_read(sessions, claims, workspace_id, own)
+    found = await repository.resolve_person(sessions, tokens.read(token), workspace_id, own)
     if found is None:
         raise Unauthenticated(_ENDED)
     person, role, row = found
-    return person, _member(person, role, workspace_id), row
-
-
-def _member(person: Person, role: Role | None, workspace_id: UUID | None) -> Caller | None:
     if role is None or workspace_id is None:
-        return None
-    return Caller(workspace_id, ROLE_PERMISSIONS[role], role, user_id=person.user_id)
+        return person, None, row
+    return person, Caller(workspace_id, ROLE_PERMISSIONS[role], role, user_id=person.user_id), row
 
 
 async def create_api_key(
@@ -92,7 +67,7 @@ async def create_api_key(
         name=name,
         prefix=keys.PREFIX,
         last_four=secret[-4:],
-        secret_hash=keys.secret_hash(secret),
+        secret_hash=token_hash(secret),
         scopes=sorted(scopes),
         created_by=created_by,
         expires_at=expires_at,

@@ -1,6 +1,5 @@
 """When keys were last used: to the minute, and written behind the requests that used them."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,6 +11,7 @@ from app.auth import repository
 from app.auth.permissions import Caller
 from app.db import Sessions
 from app.errors import AppError
+from app.tasks import BackgroundTasks
 
 _EVERY = timedelta(minutes=1)
 # At a time, so that the pool's other connections are left to requests.
@@ -30,8 +30,7 @@ class KeyUsage:
         self._sessions = sessions
         self._clock = clock
         self._due: dict[UUID, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(_AT_A_TIME)
+        self._tasks = BackgroundTasks(_AT_A_TIME)
 
     def note(self, caller: Caller) -> None:
         """The key of the caller was used. Never raises and never waits."""
@@ -42,25 +41,19 @@ class KeyUsage:
         if len(self._due) >= _MAX_KEYS:
             self._due.clear()
         self._due[key_id] = now + _EVERY.total_seconds()
-        task = asyncio.create_task(self._write(caller.workspace_id, key_id))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(lambda: self._write(caller.workspace_id, key_id))
 
     async def drain(self) -> None:
         """Wait until all that was noted is written or has failed."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.drain()
 
     async def close(self) -> None:
         """Give what waits a moment to be written."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
-        for task in self._tasks:
-            task.cancel()
+        await self._tasks.close(_CLOSE_SECONDS)
 
     async def _write(self, workspace_id: UUID, key_id: UUID) -> None:
         try:
-            async with self._slots, self._sessions.for_workspace(workspace_id) as session:
+            async with self._sessions.for_workspace(workspace_id) as session:
                 await repository.touch_api_key(session, key_id, every=_EVERY)
         except AppError as error:
             self._due.pop(key_id, None)

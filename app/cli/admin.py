@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,11 @@ import typer
 
 from app.cli.connection import DATA_DIR, DataDirOption
 from app.cli.errors import CommandFailed
+from app.cli.program import argv
 from app.local import postgres
+from app.local.program import with_our_packages
 from app.local.state import DataDirectory, running
 
-_ROOT = Path(__file__).parents[2]
 _OWNER = "HOLDFAST_OWNER_DATABASE_URL"
 _APP = "HOLDFAST_DATABASE_URL"
 
@@ -35,9 +35,8 @@ def create(
     given = ""
     if password:
         given = typer.prompt("Password (12 to 128 characters)", hide_input=True, confirmation_prompt=True)
-    # A process of its own: what it imports would slow every command down.
     done = subprocess.run(  # noqa: S603  # our own program; its arguments go through no shell
-        [sys.executable, "-P", "-m", "app.cli.superadmin", "--", email, name or email],
+        argv("app.cli.superadmin", "--", email, name or email),
         env=_environment(data_dir),
         # Not as an argument, which everybody on the machine can read.
         input=given,
@@ -50,8 +49,7 @@ def create(
 
 def _environment(data_dir: Path) -> dict[str, str]:
     """Of a process that may change what the owner of the tables may. Raises CommandFailed."""
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    variables = {**os.environ, "PYTHONPATH": path}
+    variables = with_our_packages(os.environ)
     if _OWNER in variables:
         return {_APP: variables[_OWNER], **variables}
     state = running(data_dir)

@@ -1,14 +1,8 @@
 """``holdfast credentials rotate``: wrap every stored credential with the newest encryption key."""
 
-import asyncio
-import os
-import sys
-from pathlib import Path
-
 from app.cli.errors import CommandFailed
+from app.cli.program import run_program
 from app.cli.run import run
-
-_ROOT = Path(__file__).parents[2]
 
 
 def rotate() -> None:
@@ -21,16 +15,5 @@ def rotate() -> None:
 
 
 async def _rotate() -> None:
-    # A process of its own: what it imports would slow every command down.
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "app.cli.rotator", env={**os.environ, "PYTHONPATH": path}
-    )
-    try:
-        code = await process.wait()
-    except asyncio.CancelledError:
-        process.terminate()
-        await process.wait()
-        raise
-    if code:
+    if await run_program("app.cli.rotator"):
         raise CommandFailed("Not every credential was rotated.")

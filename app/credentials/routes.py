@@ -11,15 +11,14 @@ from app.credentials.errors import CredentialNotTaken, CredentialsNotConfigured
 from app.credentials.repository import Credential
 from app.credentials.schemas import CredentialCursor, CredentialIn, CredentialOut
 from app.credentials.sealing import Sealer
-from app.credentials.service import Once
 from app.deps import BODY_ERRORS, OffersDep, SessionsDep, SettingsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
 from app.idempotency import headers as idempotency
-from app.idempotency.answers import Remembered, Scope
+from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import fingerprint
-from app.pagination import CursorText, Limit, Page, page_of
+from app.pagination import CursorText, Limit, page_of
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/credentials", tags=["Credentials"])
 
@@ -39,7 +38,7 @@ async def list_credentials(
     after = CredentialCursor.decode(cursor).after if cursor is not None else ""
     credentials = await service.list_credentials(sessions, caller.workspace_id, after=after, limit=limit + 1)
     page = page_of(credentials, limit, lambda credential: CredentialCursor(after=credential.provider))
-    return list_envelope(Page([CredentialOut.of(credential) for credential in page.items], page.next_cursor))
+    return list_envelope(page.map(CredentialOut.of))
 
 
 @router.get("/{provider}", operation_id="get_credential", summary="Get a provider credential")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 from app.audit_log import service as audit_log
@@ -14,7 +14,7 @@ from app.credentials.sealing import Sealer
 from app.db import Session, Sessions, new_id
 from app.errors import NotFound
 from app.idempotency import service as idempotency
-from app.idempotency.answers import Remembered, Scope
+from app.idempotency.answers import Once, Remembered
 from app.outbox import service as outbox
 from app.providers.ports import Offer
 from workflows import ids
@@ -23,15 +23,6 @@ HINT_LENGTH = 4
 
 _FIRST_LOOK_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """The caller's Idempotency-Key."""
-
-    scope: Scope
-    key: str
-    fingerprint: bytes
 
 
 async def list_credentials(sessions: Sessions, workspace_id: UUID, *, after: str, limit: int) -> list[Credential]:
@@ -115,7 +106,7 @@ async def verify_credential(
         async with sessions.for_workspace(caller.workspace_id) as session:
             if first := await _first_answer(session, once):
                 return first, True
-            await idempotency.remember(session, once.scope, once.key, once.fingerprint, said)
+            await idempotency.remember(session, once, said)
     return said, False
 
 
@@ -157,7 +148,7 @@ async def _start_verification(session: Session, caller: Caller, provider: str, v
 async def _first_answer(session: Session, once: Once | None) -> Remembered | None:
     if once is None:
         return None
-    return await idempotency.replay_or_begin(session, once.scope, once.key, once.fingerprint)
+    return await idempotency.replay_or_begin(session, once)
 
 
 async def _wait(sessions: Sessions, workspace_id: UUID, credential: Credential, seconds: float) -> Credential:

@@ -10,7 +10,7 @@ from app.credits import service
 from app.credits.schemas import CreditsOut, EntryCursor, EntryOut
 from app.deps import SessionsDep
 from app.envelope import Envelope, ListEnvelope, envelope, list_envelope
-from app.pagination import CursorText, Limit, Page, page_of
+from app.pagination import CursorText, Limit, page_of
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/credits", tags=["Credits"])
 
@@ -33,4 +33,4 @@ async def list_credit_entries(
     async with sessions.for_workspace(caller.workspace_id) as session:
         entries = await service.list_entries(session, caller.workspace_id, before_seq=before, limit=limit + 1)
     page = page_of(entries, limit, lambda entry: EntryCursor(before_seq=entry.seq))
-    return list_envelope(Page([EntryOut.of(entry) for entry in page.items], page.next_cursor))
+    return list_envelope(page.map(EntryOut.of))

@@ -32,16 +32,16 @@ from app.enrichment.export import ExportFormat, export
 from app.enrichment.intake import RecordsIntake
 from app.enrichment.progress import Watches
 from app.enrichment.repository import Job, JobFilter, JobStatus, RecordStatus
-from app.enrichment.schemas import JobCursor, JobIn, JobOut, RecordCursor, RecordOut, UploadOptionsIn
-from app.enrichment.submit import Door, Once, Submitted
+from app.enrichment.schemas import JobIn, JobOut, RecordCursor, RecordOut, UploadOptionsIn
+from app.enrichment.submit import Door, Submitted
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope, respond
 from app.errors import InvalidRequest
 from app.idempotency import headers as idempotency
-from app.idempotency.answers import Remembered, Scope
+from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import fingerprint
-from app.pagination import CursorText, Limit, Page, page_of
+from app.pagination import Before, CursorText, Limit, newest_first, page_of
 from app.workspaces import service as workspaces
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/enrichment/jobs", tags=["Enrichment"])
@@ -149,14 +149,13 @@ async def list_enrichment_jobs(
     created_after: Annotated[AwareDatetime | None, Query(description="Only jobs created then or later.")] = None,
     created_before: Annotated[AwareDatetime | None, Query(description="Only jobs created earlier.")] = None,
     limit: Limit = 50,
-    cursor: CursorText = None,
+    before: Before = None,
 ) -> ListEnvelope[JobOut]:
     """The newest first."""
-    before = JobCursor.decode(cursor).before if cursor is not None else None
     wanted = JobFilter(status, created_after, created_before)
     jobs = await service.list_jobs(sessions, caller.workspace_id, wanted, before=before, limit=limit + 1)
-    page = page_of(jobs, limit, lambda job: JobCursor(before=job.id))
-    return list_envelope(Page([JobOut.of(job, settings) for job in page.items], page.next_cursor))
+    page = newest_first(jobs, limit, lambda job: job.id)
+    return list_envelope(page.map(lambda job: JobOut.of(job, settings)))
 
 
 @router.get(
@@ -190,7 +189,7 @@ async def list_enrichment_records(
         sessions, caller.workspace_id, job_id, after=after, limit=limit + 1, status=status
     )
     page = page_of(records, limit, lambda record: RecordCursor(after=record.position))
-    return list_envelope(Page([RecordOut.of(record) for record in page.items], page.next_cursor))
+    return list_envelope(page.map(RecordOut.of))
 
 
 @router.get(
@@ -341,7 +340,7 @@ async def _door(request: Request, caller: Caller, opened: Resources, once: Once 
         settings.enrichment,
         answer,
         once,
-        low_threshold=chosen.get("credits_low_threshold", settings.credits.low_threshold),
+        low_threshold=settings.credits.low_threshold,
         default_providers=chosen.get("default_providers"),
     )
 

@@ -380,12 +380,6 @@ class RecordOut(BaseModel):
         )
 
 
-class JobCursor(Cursor):
-    """Newest first: the next page begins before this job."""
-
-    before: UUID
-
-
 class RecordCursor(Cursor):
     """In input order: the next page begins after this record."""
 

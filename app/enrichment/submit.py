@@ -25,7 +25,7 @@ from app.enrichment.start import start_job
 from app.enrichment.submit_repository import Staged
 from app.errors import Detail, InvalidRequest, NotFound
 from app.idempotency import service as idempotency
-from app.idempotency.answers import Remembered, Scope
+from app.idempotency.answers import Once, Remembered
 from app.providers.ports import SUBJECT_KEYS, Offer
 from app.settings import EnrichmentSettings
 from app.workspaces import service as workspaces
@@ -36,15 +36,6 @@ _BATCH = 1000
 _FEW = 20
 # Invalid rows that a strict request is told about.
 _REFUSALS_TOLD = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """The caller's Idempotency-Key, and what makes another request the same as this one."""
-
-    scope: Scope
-    key: str
-    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +125,7 @@ async def retry(sessions: Sessions, door: Door, job_id: UUID, offers: Mapping[st
 async def _first_answer(session: Session, door: Door) -> Submitted | None:
     if door.once is None:
         return None
-    first = await idempotency.replay_or_begin(session, door.once.scope, door.once.key, door.once.fingerprint)
+    first = await idempotency.replay_or_begin(session, door.once)
     return Submitted(first, replayed=True) if first else None
 
 
@@ -184,7 +175,7 @@ async def _start(
     await start_job(session, door.caller.workspace_id, job_id, total=staged.total)
     answer = door.answer(await jobs.existing_job(session, job_id))
     if door.once:
-        await idempotency.remember(session, door.once.scope, door.once.key, door.once.fingerprint, answer)
+        await idempotency.remember(session, door.once, answer)
     # Last: the balance row is locked for the shortest time, and too few credits roll everything back.
     await credits.hold(
         session,

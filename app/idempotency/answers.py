@@ -1,4 +1,4 @@
-"""A remembered answer, and where the key of it is unique."""
+"""A key that makes a request happen once, where it is unique, and the answer that is remembered under it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +13,15 @@ class Scope:
     workspace_id: UUID
     caller_id: UUID
     route: str
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The caller's Idempotency-Key, and what makes another request the same as this one."""
+
+    scope: Scope
+    key: str
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)

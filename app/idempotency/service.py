@@ -11,7 +11,7 @@ from typing import Any
 
 from app.db import Session, Sessions
 from app.idempotency import repository
-from app.idempotency.answers import Remembered, Scope
+from app.idempotency.answers import Once, Remembered
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 
 KEPT = timedelta(days=7)
@@ -26,26 +26,26 @@ def fingerprint(request: Any, *contents: bytes) -> bytes:
     return _digest(canonical.encode(), *contents)
 
 
-async def replay_or_begin(session: Session, scope: Scope, key: str, request_fingerprint: bytes) -> Remembered | None:
+async def replay_or_begin(session: Session, once: Once) -> Remembered | None:
     """The first answer to this request, or None: then this transaction is the one that may make it.
 
     Raises IdempotencyInProgress while another transaction has the key, IdempotencyKeyReused when the key was used
     for another request.
     """
-    if not await repository.try_lock(session, _lock(scope, key)):
+    if not await repository.try_lock(session, _lock(once)):
         raise IdempotencyInProgress
-    found = await repository.find(session, scope, key, keep=KEPT)
+    found = await repository.find(session, once.scope, once.key, keep=KEPT)
     if found is None:
         return None
     first_fingerprint, answer = found
-    if first_fingerprint != request_fingerprint:
+    if first_fingerprint != once.fingerprint:
         raise IdempotencyKeyReused
     return answer
 
 
-async def remember(session: Session, scope: Scope, key: str, request_fingerprint: bytes, answer: Remembered) -> None:
+async def remember(session: Session, once: Once, answer: Remembered) -> None:
     """Keep a 2xx answer for a week, from the commit of this transaction on. Needs `replay_or_begin` before."""
-    await repository.replace(session, scope, key, request_fingerprint, answer)
+    await repository.replace(session, once.scope, once.key, once.fingerprint, answer)
 
 
 async def sweep(platform_sessions: Sessions, *, batch: int = 1000, max_batches: int = 10) -> int:
@@ -60,9 +60,9 @@ async def sweep(platform_sessions: Sessions, *, batch: int = 1000, max_batches: 
     return forgotten
 
 
-def _lock(scope: Scope, key: str) -> int:
+def _lock(once: Once) -> int:
     # Advisory locks are named by 64 bits.
-    parts = (str(scope.workspace_id), str(scope.caller_id), scope.route, key)
+    parts = (str(once.scope.workspace_id), str(once.scope.caller_id), once.scope.route, once.key)
     return int.from_bytes(_digest(*(part.encode() for part in parts))[:8], "big", signed=True)
 
 

@@ -19,10 +19,10 @@ from app.local.parts import HOLDFAST, Parts
 from app.local.ports import PortClaims, is_free
 from app.local.probes import answers_ok
 from app.local.process import Command, end_all
+from app.local.program import ROOT, with_our_packages
 from app.local.state import DataDirectory, LocalState, Memory, open_data_directory
 from app.local.supervisor import Child, Supervisor
 
-_ROOT = Path(__file__).parents[2]
 _DEFAULT_PORTS = {"api": 8000, "temporal": 7233, "temporal_ui": 8233}
 _ROLES = ("api", "worker", "temporal", "postgres", "sandbox")
 # Who needs nobody else first; whom all need last. The sandbox outlives the worker, whose last calls it answers: refused
@@ -202,7 +202,7 @@ class RunningStack:
     async def _preparation(self, addresses: Addresses) -> str:
         """Differs when a preparation has something to do: other migrations, or a database at another revision."""
         revision = await asyncio.to_thread(postgres.revision, addresses.owner_url)
-        files = sorted((_ROOT / "migrations" / "versions").glob("*.py"))
+        files = sorted((ROOT / "migrations" / "versions").glob("*.py"))
         parts = [*self._parts.prepare, str(revision), *(file.name + file.read_text() for file in files)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -296,5 +296,4 @@ def _is_glibc() -> bool:
 
 def _python(argv: tuple[str, ...], variables: Mapping[str, str]) -> Command:
     """One of our programs, found wherever the user is."""
-    path = os.pathsep.join([str(_ROOT), *filter(None, [variables.get("PYTHONPATH")])])
-    return Command(argv, environment={**variables, "PYTHONPATH": path})
+    return Command(argv, environment=with_our_packages(variables))

@@ -1,6 +1,5 @@
 """Mails that leave behind an answer: whoever asks for one learns nothing from how long it takes."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -8,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from app.errors import AppError
 from app.mail.ports import Mail, Mailer
+from app.tasks import BackgroundTasks
 
 # At a time, so that they leave the pool's other connections to requests.
 _AT_A_TIME = 4
@@ -27,8 +27,7 @@ class Outgoing:
     def __init__(self, mailer: Mailer, registry: CollectorRegistry, *, drain_seconds: float = _DRAIN_SECONDS) -> None:
         self._mailer = mailer
         self._drain_seconds = drain_seconds
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(_AT_A_TIME)
+        self._tasks = BackgroundTasks(_AT_A_TIME)
         self._mails = Counter("holdfast_mails", "Mails, by what became of them.", ("outcome",), registry=registry)
 
     def post(self, letter: Letter) -> None:
@@ -37,34 +36,27 @@ class Outgoing:
             self._mails.labels("dropped").inc()
             _log.error("mail dropped", waiting=len(self._tasks))
             return
-        task = asyncio.create_task(self._send(letter))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(lambda: self._send(letter))
 
     async def drain(self) -> None:
         """Wait until all that was posted has left or failed."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.drain()
 
     async def close(self) -> None:
         """Give what waits a few seconds to leave."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._drain_seconds)
-        for task in self._tasks:
-            task.cancel()
+        await self._tasks.close(self._drain_seconds)
 
     async def _send(self, letter: Letter) -> None:
-        async with self._slots:
-            try:
-                mail = await letter()
-                if mail is None:
-                    return
-                await self._mailer.send(mail)
-            except AppError as error:
-                self._mails.labels("failed").inc()
-                _log.error("mail failed", error=error.message, cause=type(error.__cause__).__name__)
-            except Exception:  # noqa: BLE001  # a task that nobody awaits would fail without a word
-                self._mails.labels("failed").inc()
-                _log.exception("mail failed")
-            else:
-                self._mails.labels("sent").inc()
+        try:
+            mail = await letter()
+            if mail is None:
+                return
+            await self._mailer.send(mail)
+        except AppError as error:
+            self._mails.labels("failed").inc()
+            _log.error("mail failed", error=error.message, cause=type(error.__cause__).__name__)
+        except Exception:  # noqa: BLE001  # a task that nobody awaits would fail without a word
+            self._mails.labels("failed").inc()
+            _log.exception("mail failed")
+        else:
+            self._mails.labels("sent").inc()

@@ -10,11 +10,11 @@ from app.auth.permissions import Caller
 from app.deps import BODY_ERRORS, Resources, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
 from app.mail.ports import Mail
-from app.pagination import CursorText, Limit, Page, page_of
+from app.pagination import Before, CursorText, Limit, newest_first, page_of
 from app.team import service
 from app.team.errors import AddressNotVerified, AlreadyMember, LastOwner, TooManyInvitations
 from app.team.letters import invitation_mail
-from app.team.schemas import InvitationCursor, InvitationIn, InvitationOut, MemberCursor, MemberOut, MemberPatch
+from app.team.schemas import InvitationIn, InvitationOut, MemberCursor, MemberOut, MemberPatch
 
 router = APIRouter(prefix="/workspaces/{workspace_id}", tags=["Members"])
 
@@ -32,7 +32,7 @@ async def list_members(
     after = MemberCursor.decode(cursor).after if cursor is not None else None
     members = await service.list_members(sessions, caller.workspace_id, after=after, limit=limit + 1)
     page = page_of(members, limit, lambda member: MemberCursor(after=member.user_id))
-    return list_envelope(Page([MemberOut.of(each) for each in page.items], page.next_cursor))
+    return list_envelope(page.map(MemberOut.of))
 
 
 @router.patch(
@@ -72,13 +72,12 @@ async def list_invitations(
     caller: Annotated[Caller, caller("invitations:read")],
     sessions: SessionsDep,
     limit: Limit = 50,
-    cursor: CursorText = None,
+    before: Before = None,
 ) -> ListEnvelope[InvitationOut]:
     """Those that can still be accepted, newest first."""
-    before = InvitationCursor.decode(cursor).before if cursor is not None else None
     invitations = await service.list_invitations(sessions, caller.workspace_id, before=before, limit=limit + 1)
-    page = page_of(invitations, limit, lambda invitation: InvitationCursor(before=invitation.id))
-    return list_envelope(Page([InvitationOut.of(each) for each in page.items], page.next_cursor))
+    page = newest_first(invitations, limit, lambda invitation: invitation.id)
+    return list_envelope(page.map(InvitationOut.of))
 
 
 @router.post(

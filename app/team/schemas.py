@@ -105,9 +105,3 @@ class MemberCursor(Cursor):
     """In order of user id: the next page begins after this one."""
 
     after: UUID
-
-
-class InvitationCursor(Cursor):
-    """Newest first: the next page begins before this invitation."""
-
-    before: UUID

@@ -4,15 +4,14 @@ Who changes people holds the workspace's row, and reads what is so only then: of
 is the first.
 """
 
-import hashlib
-import secrets
 from uuid import UUID
 
 from app.audit_log import service as audit_log
 from app.auth import service as auth
+from app.auth.opaque import new_token, token_hash
 from app.auth.permissions import ROLES, Caller, Person, Role
 from app.db import Session, Sessions, new_id
-from app.errors import Forbidden, NotFound
+from app.errors import Forbidden, NoSuchWorkspace, NotFound
 from app.settings import AuthSettings
 from app.team import repository
 from app.team.errors import AddressNotVerified, AlreadyMember, LastOwner, TooManyInvitations
@@ -31,11 +30,11 @@ _MANAGES_PEOPLE = ROLES[ROLES.index("admin") :]
 async def lock(session: Session, workspace_id: UUID) -> str:
     """Keep the workspace, its people and its keys as they are to the end of the transaction; its name.
 
-    Raises NotFound when it was deleted.
+    Raises NoSuchWorkspace when it was deleted.
     """
     name = await repository.lock_workspace(session, workspace_id)
     if name is None:
-        raise NotFound("There is no such workspace, or the caller has no part in it.")
+        raise NoSuchWorkspace
     return name
 
 
@@ -112,7 +111,7 @@ async def invite(
     An open invitation of the same address ends. Raises AddressNotVerified, AlreadyMember, TooManyInvitations, and
     Forbidden where an owner is needed.
     """
-    invitation_id, token = new_id(), secrets.token_urlsafe(32)
+    invitation_id, token = new_id(), new_token()
     async with sessions.for_workspace(caller.workspace_id) as session:
         name = await lock(session, caller.workspace_id)
         await _check_may_manage(session, caller, role)
@@ -134,7 +133,7 @@ async def invite(
             caller.workspace_id,
             email=email,
             role=role,
-            token_hash=_hash(token),
+            token_hash=token_hash(token),
             invited_by=caller.user_id,
             days=settings.invitation_days,
         )
@@ -171,7 +170,7 @@ async def withdraw(sessions: Sessions, caller: Caller, invitation_id: UUID) -> N
 async def find_invitation(sessions: Sessions, token: str) -> Invited:
     """Where the token leads. Raises NotFound: unknown, used, withdrawn or expired."""
     async with sessions.unscoped() as session:
-        found = await repository.find_invitation(session, _hash(token))
+        found = await repository.find_invitation(session, token_hash(token))
     if found is None:
         raise _no_invitation()
     return found
@@ -227,8 +226,3 @@ async def _check_owner_left(session: Session, workspace_id: UUID, leaving: Membe
 
 def _no_invitation() -> NotFound:
     return NotFound("This invitation is not valid: it was used, withdrawn or has expired. Ask for a new one.")
-
-
-def _hash(token: str) -> bytes:
-    # 256 random bits need no slow hash.
-    return hashlib.sha256(token.encode()).digest()

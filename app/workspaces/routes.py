@@ -10,11 +10,11 @@ from app.auth.permissions import Caller, Person
 from app.deps import BODY_ERRORS, OffersDep, Resources, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
 from app.errors import Detail, InvalidRequest
-from app.pagination import CursorText, Limit, Page, page_of
+from app.pagination import Before, Limit, Page, newest_first
 from app.providers.ports import Offer
 from app.workspaces import service
 from app.workspaces.errors import TooManyWorkspaces
-from app.workspaces.schemas import WorkspaceCursor, WorkspaceIn, WorkspaceOut, WorkspacePatch
+from app.workspaces.schemas import WorkspaceIn, WorkspaceOut, WorkspacePatch
 
 router = APIRouter(prefix="/workspaces", tags=["Workspaces"])
 
@@ -24,16 +24,15 @@ async def list_workspaces(
     caller: Annotated[Caller | Person, any_caller("workspace:read")],
     sessions: SessionsDep,
     limit: Limit = 50,
-    cursor: CursorText = None,
+    before: Before = None,
 ) -> ListEnvelope[WorkspaceOut]:
     """Those that the person is a member of, newest first; an API key has its own."""
-    before = WorkspaceCursor.decode(cursor).before if cursor is not None else None
     if isinstance(caller, Caller):
         own = await service.get_workspace(sessions, caller)
         return list_envelope(Page([WorkspaceOut.of(own)] if before is None or own.id < before else [], None))
     workspaces = await service.list_workspaces(sessions, caller.user_id, before=before, limit=limit + 1)
-    page = page_of(workspaces, limit, lambda workspace: WorkspaceCursor(before=workspace.id))
-    return list_envelope(Page([WorkspaceOut.of(each) for each in page.items], page.next_cursor))
+    page = newest_first(workspaces, limit, lambda workspace: workspace.id)
+    return list_envelope(page.map(WorkspaceOut.of))
 
 
 @router.post(

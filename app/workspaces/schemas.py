@@ -8,7 +8,6 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.auth.permissions import Role
-from app.pagination import Cursor
 from app.text import Name
 from app.workspaces.repository import Workspace
 
@@ -111,9 +110,3 @@ class WorkspacePatch(BaseModel):
 
     name: Name | None = None
     settings: SettingsIn | None = None
-
-
-class WorkspaceCursor(Cursor):
-    """Newest first: the next page begins before this workspace."""
-
-    before: UUID

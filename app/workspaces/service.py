@@ -11,7 +11,7 @@ from app.auth.permissions import ROLE_PERMISSIONS, Caller, Role
 from app.cache import Cache
 from app.credits import service as credits
 from app.db import Session, Sessions, enter_workspace, new_id
-from app.errors import NotFound
+from app.errors import NoSuchWorkspace
 from app.outbox import service as outbox
 from app.team import service as team
 from app.workspaces import repository
@@ -142,10 +142,10 @@ async def settings_of(sessions: Sessions, cache: Cache, workspace_id: UUID) -> M
 async def keep_open(session: Session, workspace_id: UUID) -> None:
     """For what starts work: the workspace is not deleted, nor will it be before the end of this transaction.
 
-    Raises NotFound.
+    Raises NoSuchWorkspace.
     """
     if not await repository.keep_open(session, workspace_id):
-        raise NotFound("There is no such workspace, or the caller has no part in it.")
+        raise NoSuchWorkspace
 
 
 async def finish_closing(sessions: Sessions, workspace_id: UUID) -> int:

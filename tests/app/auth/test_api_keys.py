@@ -37,7 +37,7 @@ async def change(database: Database, tenant: Tenant, assignment: str) -> None:
 
 async def test_a_key_names_its_caller(database: Database, sessions: Sessions):
     tenant = await new_tenant(database, scopes=("credits:read", "enrichment:write"))
-    caller = await authenticate_key(sessions, tenant.api_key)
+    caller, _ = await authenticate_key(sessions, tenant.api_key)
     assert caller.workspace_id == tenant.workspace_id
     assert caller.api_key_id == tenant.api_key_id
     assert caller.permissions == {"credits:read", "enrichment:write"}
@@ -69,7 +69,8 @@ async def test_a_key_that_has_ended_opens_nothing(database: Database, sessions: 
 async def test_a_key_that_has_not_expired_yet_opens(database: Database, sessions: Sessions):
     tenant = await new_tenant(database)
     await change(database, tenant, "expires_at = now() + interval '1 hour'")
-    assert (await authenticate_key(sessions, tenant.api_key)).api_key_id == tenant.api_key_id
+    caller, _ = await authenticate_key(sessions, tenant.api_key)
+    assert caller.api_key_id == tenant.api_key_id
 
 
 @pytest.mark.parametrize(

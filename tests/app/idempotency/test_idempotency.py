@@ -8,7 +8,7 @@ from sqlalchemy import text
 from structlog.contextvars import bound_contextvars
 
 from app.db import Sessions, create_engine
-from app.idempotency.answers import Remembered, Scope
+from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import answer
 from app.idempotency.service import fingerprint, remember, replay_or_begin, sweep
@@ -40,9 +40,9 @@ def scope(tenant: Tenant) -> Scope:
 async def ask(sessions: Sessions, scope: Scope, key: str = "key", request: bytes = PRINT) -> Remembered | None:
     """One request: replays the first answer, or makes it."""
     async with sessions.for_workspace(scope.workspace_id) as session:
-        found = await replay_or_begin(session, scope, key, request)
+        found = await replay_or_begin(session, Once(scope, key, request))
         if found is None:
-            await remember(session, scope, key, request, FIRST)
+            await remember(session, Once(scope, key, request), FIRST)
         return found
 
 
@@ -70,20 +70,20 @@ async def test_another_request_with_the_key_is_refused(sessions: Sessions, scope
 
 async def test_of_two_twins_in_flight_one_is_told_to_wait(sessions: Sessions, scope: Scope):
     async with sessions.for_workspace(scope.workspace_id) as first:
-        assert await replay_or_begin(first, scope, "key", PRINT) is None
+        assert await replay_or_begin(first, Once(scope, "key", PRINT)) is None
         with pytest.raises(IdempotencyInProgress) as refused:
             await ask(sessions, scope)
         assert refused.value.status == 409
         assert refused.value.code == "idempotency_in_progress"
         assert refused.value.retry_after == 1
-        await remember(first, scope, "key", PRINT, FIRST)
+        await remember(first, Once(scope, "key", PRINT), FIRST)
     assert await ask(sessions, scope) == FIRST
 
 
 async def test_what_rolled_back_is_not_remembered(sessions: Sessions, scope: Scope):
     async with sessions.for_workspace(scope.workspace_id) as session:
-        await replay_or_begin(session, scope, "key", PRINT)
-        await remember(session, scope, "key", PRINT, FIRST)
+        await replay_or_begin(session, Once(scope, "key", PRINT))
+        await remember(session, Once(scope, "key", PRINT), FIRST)
         await session.rollback()
     assert await ask(sessions, scope) is None
 

@@ -50,7 +50,7 @@ async def test_the_seeded_key_has_every_scope(database: Database):
     seeded = await seed(settings)
     assert seeded.api_key is not None
     async with open_api(settings) as resources:
-        caller = await authenticate_key(resources.sessions, seeded.api_key)
+        caller, _ = await authenticate_key(resources.sessions, seeded.api_key)
     assert caller.permissions == KEY_SCOPES
 
 

@@ -1,4 +1,4 @@
-"""Opaque tokens: refresh tokens and what links in mails carry. The database has their hashes only."""
+"""Opaque tokens: API keys, refresh tokens, and what links in mails carry. The database has their hashes only."""
 
 import hashlib
 import secrets
