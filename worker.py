@@ -67,7 +67,7 @@ async def run(settings: Settings) -> None:
             if settings.worker_metrics_port is not None:
                 serve(resources.metrics, settings.worker_metrics_port)
             tune_collector()
-            structlog.get_logger().info("worker ready", queues=len(workers))
+            structlog.get_logger("worker").info("worker ready", queues=len(workers))
             await stop.wait()
             await asyncio.gather(*(each.shutdown() for each in workers))
             for task in (*running, *background):

@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.temporal import ensure_schedule
 from workflows.contracts.ledger import LedgerAudit
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:

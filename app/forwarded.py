@@ -1,6 +1,7 @@
 """Who sent a request, when proxies stand in between: only what proxies say that the settings name is believed."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
@@ -50,6 +51,7 @@ def _text(address: Address | None) -> str | None:
     return None if address is None else str(address)
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> Address | None:
     """Also with a port, as some proxies write it. An IPv4 address inside of an IPv6 one is itself."""
     text = text.strip()

@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from threading import RLock
 from typing import Any, TextIO
 
 import structlog
@@ -19,6 +20,11 @@ from app.redaction import redact_named
 EventDict = MutableMapping[str, Any]
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+_LEVELS = logging.getLevelNamesMapping()
+
+# Of whoever writes a line.
+_stdout = RLock()
 
 # The name of a detail in temporalio's logging → its name in our lines.
 _TEMPORAL = {
@@ -39,27 +45,19 @@ def configure_logging(level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    rendering: list[Processor] = [structlog.processors.format_exc_info, _redact, _render]
+    # Our own lines do not pass through logging, which costs more than all else of a line.
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            _add_activity,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[_filter_by_level, *shared, _add_activity, *rendering],
+        logger_factory=_Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         cache_logger_on_first_use=True,
     )
     handler = _StdoutHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter(), _lift_temporal],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                _redact,
-                _render,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
@@ -70,11 +68,28 @@ def configure_logging(level: str) -> None:
     _adopt_libraries()
 
 
+class _Lines:
+    """Writes the lines of one of our loggers to what sys.stdout is at that moment."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def write(self, line: str) -> None:
+        with _stdout:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    debug = info = warning = error = critical = write
+
+
 class _StdoutHandler(logging.StreamHandler[TextIO]):
-    """Writes to what sys.stdout is at that moment."""
+    """The same for the loggers of libraries."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
+
+    def createLock(self) -> None:  # noqa: N802  # logging's name
+        self.lock = _stdout
 
     @property
     def stream(self) -> TextIO:
@@ -95,6 +110,12 @@ def _adopt_libraries() -> None:
     # The details go into fields, not into the text as well.
     activity.logger.activity_info_on_message = False
     workflow.logger.workflow_info_on_message = False
+
+
+def _filter_by_level(_logger: Any, method: str, event: EventDict) -> EventDict:
+    if _LEVELS[method.upper()] < logging.root.level:
+        raise structlog.DropEvent
+    return event
 
 
 def _add_activity(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -146,9 +146,9 @@ class EnrichmentSettings(_Section):
     `calls_per_job` in all (a process); `flush_answers` or `flush_seconds` between two commits."""
 
     chunk: Count = 1000
-    smallest_chunk: Count = 200
-    window: Count = 6
-    calls_per_lookup: Count = 50
+    smallest_chunk: Count = 400
+    window: Count = 4
+    calls_per_lookup: Count = 100
     calls_per_job: Count = 100
     flush_answers: Count = 100
     flush_seconds: Positive = 0.5

@@ -12,7 +12,7 @@ from app.credentials.sealing import Sealer
 from app.db import Sessions
 from app.settings import CredentialSettings
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _BATCH = 100
 _BEFORE_ALL = (UUID(int=0), "")

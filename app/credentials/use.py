@@ -14,7 +14,7 @@ from app.credentials.repository import StatusReason
 from app.db import Session
 from app.providers.errors import CredentialRejected, KeyRefusal, PaymentRequired
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

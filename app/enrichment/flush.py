@@ -25,7 +25,7 @@ from app.providers.ports import JsonValue
 from app.settings import EnrichmentSettings
 from workflows.contracts.enrichment import Lookup
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # How long a batch that was paid for is tried to be stored while the database is away, before the lookup fails.
 _STORE_FOR_SECONDS = 20.0

@@ -167,11 +167,12 @@ async def list_enrichment_jobs(
 async def get_enrichment_job(
     found: Annotated[Row, reader("enrichment:read", service.job_read)],
     job_id: UUID,  # noqa: ARG001 - `found` was read by it; FastAPI refuses what is none
-    opened: Resources,
+    request: Request,
 ) -> Response:
     """Where the job stands."""
-    # As a response, which FastAPI does not validate once more: clients poll this.
-    return respond(envelope(JobOut.of(service.read_job(found), opened.settings)))
+    # As a response, which FastAPI does not validate once more, and without a dependency: clients poll this.
+    settings = request.app.state.resources.settings
+    return respond(envelope(JobOut.of(service.read_job(found), settings)))
 
 
 @router.get("/{job_id}/records", operation_id="list_enrichment_records", summary="List the records of a job")

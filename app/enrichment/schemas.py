@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, cast
-from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidatorFunctionWrapHandler, WrapValidator
@@ -183,7 +182,7 @@ class WorkflowOut(BaseModel):
         # That UI shows all tenants.
         if settings.environment == "local" and settings.temporal.ui_url:
             base = settings.temporal.ui_url.rstrip("/")
-            url = f"{base}/namespaces/{settings.temporal.namespace}/workflows/{quote(workflow_id, safe='')}"
+            url = f"{base}/namespaces/{settings.temporal.namespace}/workflows/{workflow_id.replace('/', '%2F')}"
         return cls(id=workflow_id, run_id=None, url=url)
 
 

@@ -19,7 +19,7 @@ from app.errors import Unavailable
 from app.settings import OutboxSettings
 from app.temporal import reaching_temporal
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _BATCH = 200
 _RPC_TIMEOUT = timedelta(seconds=5)

@@ -29,7 +29,7 @@ from app.settings import OutboxSettings, TemporalSettings
 from app.temporal import reaching_temporal
 from workflows import options
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _BATCH = 100
 _RPC_TIMEOUT = timedelta(seconds=5)

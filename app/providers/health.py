@@ -14,7 +14,7 @@ from app.errors import Unavailable
 from app.providers.gate import SourceStats
 from app.providers.ports import CircuitView
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _EVERY_SECONDS = 5.0
 
