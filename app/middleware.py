@@ -38,12 +38,14 @@ _LINGER_SECONDS = 2
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 _FEATURES = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "microphone", "payment", "usb")
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _FEATURES),
-}
+_HEADERS = Headers(
+    {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": ", ".join(f"{feature}=()" for feature in _FEATURES),
+    }
+).raw
 # A page of ours says itself what it loads and how long it keeps.
 _DEFAULT_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -179,7 +181,7 @@ class _Answer:
 
     def _complete(self, headers: MutableHeaders) -> None:
         headers["X-Request-Id"] = self.request_id
-        headers.update(_HEADERS)
+        headers.raw.extend(_HEADERS)
         for name, value in _DEFAULT_HEADERS.items():
             headers.setdefault(name, value)
         if self._unread:
@@ -205,7 +207,7 @@ def _has_body(headers: Headers) -> bool:
 
 def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
-    return given if _SANE_ID.fullmatch(given) else str(new_id())
+    return given if given and _SANE_ID.fullmatch(given) else str(new_id())
 
 
 async def _internal_error(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,18 +11,18 @@ from uuid import UUID
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, dict_row
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.deadline import Deadline
 from app.errors import Unavailable
 
 Parameters: TypeAlias = Mapping[str, str | bytes | UUID | None]
 
 # Of a connection the one cursor, which outlives its statements: to make one costs as much as to send a statement.
-_Cursor: TypeAlias = psycopg.AsyncCursor[DictRow]
+_Cursor: TypeAlias = psycopg.AsyncCursor[tuple[Any, ...]]
 
 # As long as a transaction waits for a connection of the engine.
 _WAIT_SECONDS = 30
@@ -35,6 +35,9 @@ class Readers:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._idle: list[_Cursor] = []
+        # By statement: psycopg's rows with names ask for them with every answer.
+        self._names: dict[str, list[str]] = {}
+        self._waits = Deadline(_WAIT_SECONDS)
         self._places = asyncio.Semaphore(engine.pool.size())  # type: ignore[attr-defined]
         event.listen(engine.sync_engine, "engine_disposed", self._close_idle)
 
@@ -53,7 +56,7 @@ class Readers:
 
     async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(_WAIT_SECONDS):
+            with self._waits.running():
                 await self._places.acquire()
         except TimeoutError as error:
             raise Unavailable(_AWAY, retry_after=1) from error
@@ -74,7 +77,10 @@ class Readers:
         pgconn = cursor.connection.pgconn
         try:
             await cursor.execute(query, parameters)
-            return await cursor.fetchall()
+            names = self._names.get(query)
+            if names is None:
+                names = self._names[query] = [column.name for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
         finally:
             # Not so when the server went away, or the request was cancelled in the middle of an answer.
             if pgconn.transaction_status == TransactionStatus.IDLE:
@@ -89,9 +95,8 @@ class Readers:
             pooled = await made.get_raw_connection()
         except (OperationalError, PoolTimeout) as error:
             raise Unavailable(_AWAY, retry_after=1) from error
-        connection: psycopg.AsyncConnection[DictRow] = pooled.driver_connection  # type: ignore[assignment]
+        connection: psycopg.AsyncConnection[tuple[Any, ...]] = pooled.driver_connection  # type: ignore[assignment]
         pooled.detach()
-        connection.row_factory = dict_row
         connection.prepare_threshold = 0
         await connection.set_autocommit(True)
         return connection.cursor()

@@ -38,8 +38,7 @@ _HINTS = (
 
 def redact_text(text: str) -> str:
     """`text` with whatever looks like a secret masked."""
-    # The patterns know more about upper and lower case than `lower` does.
-    if text.isascii() and not _is_suspect(text.lower()):
+    if is_harmless(text):
         return text
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
@@ -69,11 +68,16 @@ def redact_named(name: str, value: Any) -> Any:
     return redact(value)
 
 
-def _is_suspect(text: str) -> bool:
+def is_harmless(text: str) -> bool:
+    """Whether there is nothing in `text` that could be, or could name, a secret. It may be JSON."""
+    # The patterns know more about upper and lower case than `lower` does.
+    if not text.isascii():
+        return False
+    lower = text.lower()
     for hint in _HINTS:  # noqa: SIM110  # a generator costs more than the search
-        if hint in text:
-            return True
-    return False
+        if hint in lower:
+            return False
+    return True
 
 
 @lru_cache(maxsize=1024)

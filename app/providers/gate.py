@@ -9,8 +9,8 @@ from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import SecretStr
 
+from app.deadline import Deadline
 from app.providers.breaker import Breaker
-from app.providers.deadline import Deadline
 from app.providers.errors import CircuitOpen, CredentialRejected, KeyRefusal, ProviderError, Transient
 from app.providers.metrics import ProviderMetrics
 from app.providers.ports import Answer, Capabilities, CircuitView, Query

@@ -13,10 +13,10 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
+from app.deadline import Deadline
 from app.providers import normalise
 from app.providers.adapters.webpage import FIELDS, Page
 from app.providers.addresses import PORTS, AddressRefused, guarded_connector
-from app.providers.deadline import Deadline
 from app.providers.errors import Outage
 from app.providers.http import TRANSPORT_ERRORS, BodyTooLarge, new_session, read_body
 from app.providers.ports import Answer, Capabilities, Found, Missed, Query, Unreachable

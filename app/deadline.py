@@ -1,7 +1,7 @@
 """A time limit for calls, at the price of a dictionary entry.
 
-`asyncio.timeout` makes and cancels a timer for every call; on uvloop that was 5 % of a worker's CPU. Calls of one
-provider all have the same limit, so the first to begin is the first to expire, and one timer does for all of them.
+`asyncio.timeout` makes and cancels a timer for every call; on uvloop that was 5 % of a worker's CPU. Calls that all
+have the same limit expire in the order in which they began, and one timer does for all of them.
 """
 
 import asyncio

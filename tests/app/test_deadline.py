@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.providers.deadline import Deadline
+from app.deadline import Deadline
 
 
 async def forever(deadline: Deadline) -> None:
