@@ -58,19 +58,24 @@ async def api(directory: Path) -> list[Row]:
             "FLOOR_DATABASE_URL": bench.url(postgres.OWNER),
             "FLOOR_TEMPORAL": rig.state.temporal_address,
         }
-        unguarded_environment = {
-            "HOLDFAST_ENVIRONMENT": "local",
-            "HOLDFAST_DATABASE_URL": bench.url(UNGUARDED),
-            "HOLDFAST_TEMPORAL__ADDRESS": rig.state.temporal_address,
-        }
+        # Both started in the same way, which the stack's own is not: its log goes through the supervisor.
+        guarded_environment, unguarded_environment = (
+            {
+                "HOLDFAST_ENVIRONMENT": "local",
+                "HOLDFAST_DATABASE_URL": bench.url(role),
+                "HOLDFAST_TEMPORAL__ADDRESS": rig.state.temporal_address,
+            }
+            for role in (postgres.APP, UNGUARDED)
+        )
         async with (
             _serving("benchmarks.api_floor:create_app", floor_environment, ready="/openapi.json") as floor,
+            _serving("app.main:create_app", guarded_environment, ready="/health") as guarded,
             _serving("app.main:create_app", unguarded_environment, ready="/health") as unguarded,
         ):
             return [
                 *await bench.reads(floor, job_id),
                 *await bench.starts(floor),
-                *await bench.policies(unguarded, job_id),
+                *await bench.policies(guarded, unguarded, job_id),
             ]
 
 
@@ -149,13 +154,13 @@ class _Bench:
         )
         return _compared("start of a one-record job", measured["start"], measured["floor"], target=0.6)
 
-    async def policies(self, unguarded: int, job_id: str) -> list[Row]:
+    async def policies(self, guarded: int, unguarded: int, job_id: str) -> list[Row]:
         """The records of a job, with and without row-level security."""
         path = f"{self._jobs}/{job_id}/records?limit={RECORDS}"
         measured = await _in_turn(
             {
                 "without": _load(unguarded, "GET", path, self._key),
-                "with": _load(self._port, "GET", path, self._key),
+                "with": _load(guarded, "GET", path, self._key),
             }
         )
         with_, without = (statistics.median(each.per_second for each in measured[name]) for name in ("with", "without"))
