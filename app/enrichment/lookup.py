@@ -122,6 +122,7 @@ class _Run:
         self._credential = credential
         self._api_key = credential.api_key if credential else None
         self._fillable = frozenset(source.capabilities.fields.get(job.entity, ())) & frozenset(job.fields)
+        self._workspace_id = UUID(command.workspace_id)
         self._cancelled = False
         self._out_of_budget = ""
         self._refusal: ProviderError | None = None
@@ -164,7 +165,9 @@ class _Run:
         return bool(missing) and self._source.capabilities.can_look_up(self._query(record))
 
     def _query(self, record: OpenRecord) -> Query:
-        return Query(self._job.entity, record.subject_key, record.subject, self._fillable, self._api_key)
+        return Query(
+            self._job.entity, record.subject_key, record.subject, self._fillable, self._api_key, self._workspace_id
+        )
 
     async def _call_in_turn(self, queue: Iterator[OpenRecord]) -> None:
         while self._may_call():

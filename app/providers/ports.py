@@ -7,6 +7,7 @@ countries ISO 3166-1 alpha-2 in ``country_code``, handles as URLs, empty strings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -38,13 +39,14 @@ class Query:
     """One subject to look up. `subject` holds normalised inputs (a subset of SUBJECT_KEYS[entity]);
     `key` names it uniquely (``example.com``, ``ana@example.com``) and is what circuits count evidence by. `fields` are
     those that are asked for, None for all: an adapter may leave out the others. `api_key` is the workspace's own key to
-    the provider, None for that of the installation."""
+    the provider, None for that of the installation. `workspace_id` is whose call it is."""
 
     entity: Entity
     key: str
     subject: Mapping[str, str]
     fields: Collection[str] | None = None
     api_key: SecretStr | None = None
+    workspace_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
