@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 LOG := $(VENV)/setup.log
 UV := uv==0.13.8
 
-.PHONY: setup demo up test fuzz check bench lock
+.PHONY: setup demo up test fuzz check bench faults lock
 
 setup: $(INSTALLED)
 
@@ -33,6 +33,10 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# All that a provider can do wrong, and what it costs: ten minutes.
+faults: setup
+	$(BIN)/python -m benchmarks faults
 
 # After a change of the dependencies in pyproject.toml. The result names no index: everybody uses their own.
 lock: setup

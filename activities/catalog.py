@@ -23,6 +23,7 @@ def build(resources: WorkerResources) -> Mapping[str, Sequence[Callable[..., Any
     return {
         options.DATABASE: [
             enrichment.plan,
+            enrichment.waits,
             enrichment.settle,
             ledger.audit_accounts,
             ledger.audit_charges,

@@ -13,6 +13,7 @@ from app.enrichment.lookup import look_up
 from app.enrichment.places import Places
 from app.enrichment.plan import plan
 from app.enrichment.settle import settle
+from app.enrichment.standing import waits
 from app.providers.ports import EnrichmentSource
 from app.settings import EnrichmentSettings
 from workflows.contracts.enrichment import (
@@ -23,6 +24,7 @@ from workflows.contracts.enrichment import (
     LookupDone,
     Settle,
     Settled,
+    Waits,
 )
 
 
@@ -44,7 +46,7 @@ class Enrichment(EnrichmentActivities):
     @mapped
     async def plan(self, job: JobRef) -> JobPlan:
         async with beating():
-            return await plan(self._sessions, job, self._settings)
+            return await plan(self._sessions, job, self._settings, run_id=activity.info().workflow_run_id)
 
     @activity.defn(name="lookup")
     @mapped
@@ -60,6 +62,12 @@ class Enrichment(EnrichmentActivities):
                 places=self._places,
                 stopping=activity.is_worker_shutdown,
             )
+
+    @activity.defn(name="enrichment_waits")
+    @mapped
+    async def waits(self, job: JobRef) -> Waits:
+        async with beating():
+            return await waits(self._sessions, job)
 
     @activity.defn(name="settle_enrichment")
     @mapped

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
@@ -26,11 +26,13 @@ def mapped(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corouti
         try:
             return await function(*args, **kwargs)
         except AppError as error:
+            delay = timedelta(seconds=error.retry_after) if error.retryable and error.retry_after else None
             raise ApplicationError(
-                error.message,
+                # Read in the Temporal UI as the last failure of what is pending.
+                error.message if delay is None else f"{error.message}, next attempt {_time_in(delay)}",
                 type=error.code,
                 non_retryable=not error.retryable,
-                next_retry_delay=timedelta(seconds=error.retry_after) if error.retry_after else None,
+                next_retry_delay=delay,
                 category=(
                     ApplicationErrorCategory.BENIGN
                     if isinstance(error, _BENIGN)
@@ -39,3 +41,7 @@ def mapped(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Corouti
             ) from error
 
     return call
+
+
+def _time_in(delay: timedelta) -> str:
+    return f"{datetime.now(UTC) + delay:%H:%M:%S} UTC"

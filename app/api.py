@@ -32,8 +32,10 @@ from app.errors import (
 )
 from app.joining import routes as joining
 from app.links import routes as links
+from app.outages import routes as outages
 from app.probes import routes as probes
 from app.redaction import redact_text
+from app.runs import routes as runs
 from app.team import routes as team
 from app.workspaces import routes as workspaces
 
@@ -50,8 +52,10 @@ _ROUTERS = (
     credentials.router,
     credit_ledger.router,
     catalog.router,
+    outages.router,
     audit_log.router,
     admin.router,
+    runs.router,
 )
 
 # What every operation may answer.

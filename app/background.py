@@ -14,20 +14,26 @@ from app.db import Sessions
 from app.enrichment.reconcile import EnrichmentJobs
 from app.errors import Unavailable
 from app.idempotency import service as idempotency
+from app.outages import service as outages
 from app.outbox.reconciler import Reconciler
 from app.outbox.relay import Relay
 from app.resources import WorkerResources
 from app.settings import Settings
 from app.temporal import ensure_schedule
+from app.webhooks import service as webhooks
+from app.workspaces.reconcile import Closings
 from workflows.contracts.ledger import LedgerAudit
 
 log = structlog.get_logger(__name__)
+
+_HOUR = 3600.0
 
 
 def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
     """The relay, the reconciler and the sweeps. One that fails ends the process, and so is seen and started again."""
     settings = resources.settings
     jobs = EnrichmentJobs(resources.sessions, resources.platform_sessions)
+    closings = Closings(resources.sessions, resources.platform_sessions)
     return [
         Relay(
             resources.platform_sessions,
@@ -37,12 +43,16 @@ def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
             settings.temporal,
             resources.metrics,
         ).run(),
-        Reconciler([jobs], resources.temporal, settings.outbox).run(),
-        sweep_hourly(idempotency.sweep, resources.platform_sessions),
-        sweep_hourly(accounts.sweep, resources.platform_sessions),
+        Reconciler([jobs, closings], resources.temporal, settings.outbox).run(),
+        sweep_every(_HOUR, idempotency.sweep, resources.platform_sessions),
+        sweep_every(_HOUR, accounts.sweep, resources.platform_sessions),
+        sweep_every(_HOUR, webhooks.sweep, resources.platform_sessions),
+        sweep_every(settings.outages.sweep_every_seconds, outages.sweep, resources.platform_sessions),
         CreditSweep(resources.platform_sessions, settings.credits, resources.metrics).run(),
         keep_schedules(resources.temporal, settings),
         resources.reports(),
+        resources.circuits.run(),
+        resources.quotas.run(),
     ]
 
 
@@ -65,11 +75,13 @@ async def keep_schedules(client: Client, settings: Settings) -> None:
         await asyncio.sleep(600)
 
 
-async def sweep_hourly(sweep: Callable[[Sessions], Awaitable[object]], platform_sessions: Sessions) -> None:
-    """Delete what a domain keeps for a time only."""
+async def sweep_every(
+    seconds: float, sweep: Callable[[Sessions], Awaitable[object]], platform_sessions: Sessions
+) -> None:
+    """Have a domain look after what is due in it, or delete what it keeps for a time only."""
     while True:
         try:
             await sweep(platform_sessions)
         except Unavailable as error:
             log.warning("sweep unavailable", error=error.message)
-        await asyncio.sleep(3600)
+        await asyncio.sleep(seconds)

@@ -3,7 +3,7 @@
 ``sessions`` in a signature means: I open a transaction. ``session`` means: I join yours.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -184,7 +184,7 @@ class Sessions:
             raise
 
 
-async def notifications(engine: AsyncEngine, channel: str) -> AsyncIterator[str]:
+async def notifications(engine: AsyncEngine, channel: str) -> AsyncGenerator[str, None]:
     """The payloads sent to a channel from now on, on a connection of its own; begins with one empty payload, so that
     whatever came before is looked at once.
 
@@ -195,10 +195,14 @@ async def notifications(engine: AsyncEngine, channel: str) -> AsyncIterator[str]
             driver = (await connection.get_raw_connection()).driver_connection
             if driver is None:
                 raise Unavailable("The database connection was lost; try again.", retry_after=1)
-            await driver.set_autocommit(True)
-            await driver.execute(f"LISTEN {channel}")
-            yield ""
-            async for notification in driver.notifies():
-                yield notification.payload
+            try:
+                await driver.set_autocommit(True)
+                await driver.execute(f"LISTEN {channel}")
+                yield ""
+                async for notification in driver.notifies():
+                    yield notification.payload
+            finally:
+                # The pool would hand it on as it is: on one that commits each statement no workspace is ever set.
+                await connection.invalidate()
     except (OperationalError, psycopg.OperationalError) as error:
         raise Unavailable("The database connection was lost; try again.", retry_after=1) from error

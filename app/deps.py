@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from temporalio.client import Client
 
 from app.db import Sessions
-from app.errors import AppError, Detail, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from app.errors import AppError, Detail, InvalidRequest, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from app.providers.ports import Offer
 from app.resources import ApiResources
 from app.settings import Settings
@@ -22,7 +22,7 @@ JSON_LIMIT_BYTES = 10 * 1024 * 1024
 UPLOAD_LIMIT_BYTES = 100 * 1024 * 1024
 
 # What `json_body` can raise, for `errors(*BODY_ERRORS)`.
-BODY_ERRORS: tuple[type[AppError], ...] = (PayloadTooLarge, UnsupportedMediaType, InvalidRequest)
+BODY_ERRORS: tuple[type[AppError], ...] = (RequestTimeout, PayloadTooLarge, UnsupportedMediaType, InvalidRequest)
 
 _MAX_DETAILS = 100
 
@@ -103,7 +103,7 @@ async def body_stream(request: Request, limit_bytes: int) -> AsyncIterator[bytes
     """The body as it comes in.
 
     Raises PayloadTooLarge: before the first byte is read where the length is declared, else as soon as it is passed;
-    UnsupportedMediaType for a compressed body.
+    UnsupportedMediaType for a compressed body. RequestTimeout comes from app/middleware.py.
     """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding.")

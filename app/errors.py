@@ -6,6 +6,7 @@
     ├── Forbidden               403  the role or the scope lacks
     ├── NotFound                404  absent, or in a workspace that the caller is no member of
     │   └── NoSuchWorkspace
+    ├── RequestTimeout          408  the body did not arrive, or too slowly
     ├── Conflict                409  the state of the resource does not allow it
     ├── PayloadTooLarge         413
     ├── UnsupportedMediaType    415
@@ -72,6 +73,12 @@ class NoSuchWorkspace(NotFound):
 
     def __init__(self) -> None:
         super().__init__("There is no such workspace, or the caller has no part in it.")
+
+
+class RequestTimeout(AppError):
+    code = "request_timeout"
+    status = 408
+    retryable = True
 
 
 class Conflict(AppError):

@@ -40,16 +40,8 @@ _TEMPORAL = {
 
 def configure_logging(level: str) -> None:
     """Send all logs of this process, from `level` on, to stdout as JSON. To be called again changes the level."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    rendering: list[Processor] = [structlog.processors.format_exc_info, _render]
-    # Our own lines do not pass through logging, which costs more than all else of a line.
     structlog.configure(
-        processors=[_filter_by_level, *shared, _add_activity, *rendering],
+        processors=_OURS,
         logger_factory=_Lines,
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         cache_logger_on_first_use=True,
@@ -57,8 +49,8 @@ def configure_logging(level: str) -> None:
     handler = _StdoutHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter(), _lift_temporal],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.PositionalArgumentsFormatter(), _lift_temporal],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_RENDERING],
         )
     )
     root = logging.getLogger()
@@ -146,3 +138,15 @@ def _render(_logger: Any, _method: str, event: EventDict) -> str:
         if is_harmless(line):
             return line
     return _ENCODER.encode({name: redact_named(name, value) for name, value in event.items()})
+
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+_RENDERING: list[Processor] = [structlog.processors.format_exc_info, _render]
+# Our own lines do not pass through logging, which costs more than all else of a line. One list for as long as the
+# process lives: loggers keep it.
+_OURS: list[Processor] = [_filter_by_level, *_SHARED, _add_activity, *_RENDERING]

@@ -17,8 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db import new_id
+from app.deadline import Deadline
 from app.envelope import error_envelope, respond
-from app.errors import AppError
+from app.errors import AppError, RequestTimeout
 from app.forwarded import Client, TrustedProxies
 from app.metrics import HttpMetrics
 from app.ratelimit import Usage
@@ -33,6 +34,11 @@ _CLIENT_CLOSED_REQUEST = 499
 # would throw it away. No more than that, or a stranger could send for ever.
 _LINGER_BYTES = 2 * 1024**2
 _LINGER_SECONDS = 2
+
+# How long a body may keep us waiting in all: so long, and a second more for each of so many bytes that came. Who sends
+# a byte now and then would else hold a connection for as long as they like.
+_PATIENCE_SECONDS = 15.0
+_LEAST_BYTES_A_SECOND = 1024
 
 # What a caller may choose as an id: nothing that would break a log line or a header.
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -61,12 +67,18 @@ class RequestMiddleware:
     """`routes` maps each endpoint to its path template, the label of its metrics."""
 
     def __init__(
-        self, app: ASGIApp, metrics: HttpMetrics, routes: Mapping[Callable[..., Any], str], proxies: TrustedProxies
+        self,
+        app: ASGIApp,
+        metrics: HttpMetrics,
+        routes: Mapping[Callable[..., Any], str],
+        proxies: TrustedProxies,
+        patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._routes = routes
         self._proxies = proxies
+        self._patience = Deadline(patience_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -74,7 +86,8 @@ class RequestMiddleware:
             return
         headers = Headers(scope=scope)
         client = self._client(scope, headers)
-        answer = _Answer(receive, send, _request_id(headers), client, has_body=_has_body(headers))
+        body = _Body(receive, self._patience) if _has_body(headers) else None
+        answer = _Answer(receive, send, _request_id(headers), client, body)
         scope["state"] = {
             **scope.get("state", {}),
             "client_address": client.address,
@@ -141,14 +154,39 @@ class LastResort:
             await _internal_error(scope, receive, send)
 
 
-class _Answer:
-    """What becomes of one request, watched on its way out."""
+class _Body:
+    """The body of a request on its way in. The time that we take over it is ours, and counts for nothing."""
 
-    def __init__(self, receive: Receive, send: Send, request_id: str, client: Client, *, has_body: bool) -> None:
+    def __init__(self, receive: Receive, patience: Deadline) -> None:
+        self._receive = receive
+        self._patience = patience
+        self._waited = 0.0
+        self._bytes = 0
+
+    async def receive(self) -> Message:
+        """Raises RequestTimeout where nothing comes, or too little."""
+        began = time.perf_counter()
+        try:
+            with self._patience.running():
+                message = await self._receive()
+        except TimeoutError:
+            raise _too_slow() from None
+        self._waited += time.perf_counter() - began
+        self._bytes += len(message.get("body", b""))
+        if self._waited > self._patience.seconds + self._bytes / _LEAST_BYTES_A_SECOND:
+            raise _too_slow()
+        return message
+
+
+class _Answer:
+    """What becomes of one request, watched on its way out. `body` is None where there is none to come."""
+
+    def __init__(self, receive: Receive, send: Send, request_id: str, client: Client, body: _Body | None) -> None:
         self._receive = receive
         self._send = send
         self._client = client
-        self._unread = has_body
+        # Until the last of it was read.
+        self._body = body
         self._closing = False
         self._began = time.perf_counter()
         self._started: float | None = None
@@ -157,9 +195,21 @@ class _Answer:
         self.status: int | None = None
 
     async def receive(self) -> Message:
-        message = await self._receive()
-        self._unread = self._unread and message.get("more_body", False)
+        if self._body is None:
+            return await self._receive()
+        try:
+            message = await self._body.receive()
+        except RequestTimeout:
+            if self._started is None:
+                raise
+            # Whoever waits for the end of the connection while an answer goes out has it.
+            message = {"type": "http.disconnect"}
+        self._note(message)
         return message
+
+    def _note(self, message: Message) -> None:
+        if not message.get("more_body", False):
+            self._body = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -176,15 +226,17 @@ class _Answer:
         taken = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(_LINGER_SECONDS):
-                while self._unread and taken < _LINGER_BYTES:
-                    taken += len((await self.receive()).get("body", b""))
+                while self._body is not None and taken < _LINGER_BYTES:
+                    message = await self._receive()
+                    taken += len(message.get("body", b""))
+                    self._note(message)
 
     def _complete(self, headers: MutableHeaders) -> None:
         headers["X-Request-Id"] = self.request_id
         headers.raw.extend(_HEADERS)
         for name, value in _DEFAULT_HEADERS.items():
             headers.setdefault(name, value)
-        if self._unread:
+        if self._body is not None:
             # Else the server takes in all of a body that was refused, however long, for the next request's sake.
             headers["Connection"] = "close"
             self._closing = True
@@ -203,6 +255,10 @@ class _Answer:
 
 def _has_body(headers: Headers) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+def _too_slow() -> RequestTimeout:
+    return RequestTimeout("The body of the request did not arrive in time; send it again.")
 
 
 def _request_id(headers: Headers) -> str:

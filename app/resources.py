@@ -19,8 +19,10 @@ from app.db import Sessions, create_engine
 from app.mail.mailers import mailer_of
 from app.mail.outgoing import Outgoing
 from app.metrics import new_registry
-from app.providers.health import HealthReport
+from app.providers.circuits import SharedCircuits, Told, nobody
+from app.providers.health import report_health
 from app.providers.ports import EnrichmentSource, Offer
+from app.providers.quotas import SharedQuotas
 from app.providers.registry import offers, open_sources
 from app.settings import Settings, SettingsError
 
@@ -41,7 +43,8 @@ class ApiResources:
 @dataclass(frozen=True, slots=True)
 class WorkerResources:
     """`platform_sessions` are the relay's and the sweeps': their role sees every workspace. `reports` is what keeps
-    the table of provider health up to date, to be run for as long as the process lives."""
+    the table of provider health up to date, to be run for as long as the process lives, and `circuits` and
+    `quotas` what keeps circuits and quotas in step with those of the other workers."""
 
     settings: Settings
     sessions: Sessions
@@ -51,6 +54,8 @@ class WorkerResources:
     sources: Mapping[str, EnrichmentSource]
     metrics: CollectorRegistry
     reports: Callable[[], Coroutine[Any, Any, None]]
+    circuits: SharedCircuits
+    quotas: SharedQuotas
 
 
 @asynccontextmanager
@@ -70,8 +75,11 @@ async def open_api(settings: Settings, metrics: CollectorRegistry | None = None)
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings) -> AsyncIterator[WorkerResources]:
-    """Raises SettingsError without HOLDFAST_PLATFORM_DATABASE_URL, Unavailable where Temporal cannot be reached."""
+async def open_worker(settings: Settings, told: Told = nobody) -> AsyncIterator[WorkerResources]:
+    """`told` hears of each change of a circuit, in the transaction of the platform's role that stores it.
+
+    Raises SettingsError without HOLDFAST_PLATFORM_DATABASE_URL, Unavailable where Temporal cannot be reached.
+    """
     if settings.platform_database_url is None:
         raise SettingsError("HOLDFAST_PLATFORM_DATABASE_URL: Field required")
     async with AsyncExitStack() as stack:
@@ -79,11 +87,12 @@ async def open_worker(settings: Settings) -> AsyncIterator[WorkerResources]:
         platform = await _engine(stack, settings, settings.platform_database_url, "worker platform")
         client = await temporal.connect(settings.temporal, lazy=False)
         metrics = new_registry()
-        health = HealthReport(Sessions(engine))
+        circuits = SharedCircuits(Sessions(platform), platform, told)
+        quotas = SharedQuotas(Sessions(engine), engine)
         sources = await stack.enter_async_context(
-            open_sources(settings.providers, metrics=metrics, on_transition=health.on_transition)
+            open_sources(settings.providers, metrics=metrics, shared=circuits, quotas=quotas)
         )
-        await health.restore(sources)
+        await circuits.restore()
         yield WorkerResources(
             settings,
             Sessions(engine),
@@ -92,7 +101,9 @@ async def open_worker(settings: Settings) -> AsyncIterator[WorkerResources]:
             client,
             sources,
             metrics,
-            partial(health.run, sources),
+            partial(report_health, Sessions(engine), sources),
+            circuits,
+            quotas,
         )
 
 

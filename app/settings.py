@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -83,23 +84,36 @@ class TemporalSettings(_Section):
     ui_url: str | None = None
     # Put before each task queue's name, so that several stacks (and tests) can share one server.
     task_queue_prefix: str = ""
+    # Where work of several workspaces waits, one of weight 2 is served twice as often as one of weight 1, which is that
+    # of all that are not named: {"<workspace id>": 2.0}.
+    fairness_weights: dict[UUID, Annotated[float, Field(ge=0.001, le=1000)]] = {}
 
 
 class BreakerSettings(_Section):
     """When a circuit opens: `fail_max` failures in a row, or `failure_rate` of the last `window_calls` calls,
-    in either case on evidence from `min_keys` different looked-up keys."""
+    in either case on evidence from `min_keys` different looked-up keys. An answer that takes longer than `slow_seconds`
+    is a failure in the rate; None: than 0.8 of the provider's `timeout_seconds`, and never where each input names the
+    host that answers."""
 
     fail_max: Count = 5
     failure_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     window_calls: Count = 50
     min_keys: Count = 5
     reset_seconds: Positive = 30
+    slow_seconds: Positive | None = None
+
+
+class QuotaWindow(_Section):
+    """No more than `calls` in any `seconds`, with one credential, of all processes together."""
+
+    calls: Annotated[int, Field(ge=1, le=1_000_000)]
+    seconds: Annotated[int, Field(ge=1, le=86_400)]
 
 
 class ProviderSettings(_Section):
     """One provider. `credit_cost` is what a workspace pays for a found result, `own_credential_cost` where the call was
     made with its own credential; `concurrency` is the bulkhead: how many calls one worker process has in flight at the
-    most."""
+    most; `quotas`: how many calls may be made in how many seconds, all of them together."""
 
     enabled: bool = True
     base_url: str | None = None
@@ -108,6 +122,7 @@ class ProviderSettings(_Section):
     own_credential_cost: Annotated[int, Field(ge=0)] = 0
     concurrency: Count = 100
     timeout_seconds: Positive = 10
+    quotas: tuple[QuotaWindow, ...] = ()
     breaker: BreakerSettings = BreakerSettings()
 
 
@@ -124,13 +139,19 @@ class DnsSettings(ProviderSettings):
 
 
 class HunterSettings(ProviderSettings):
+    """`quotas` as its documents state them for searches and enrichment, whose answers tell nothing of them."""
+
     base_url: str | None = "https://api.hunter.io/v2"
     credit_cost: Annotated[int, Field(ge=0)] = 2
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=15, seconds=1), QuotaWindow(calls=500, seconds=60))
 
 
 class ApolloSettings(ProviderSettings):
+    """`quotas` as its documents state them for enrichment in paid plans; its answers tell of lower ones."""
+
     base_url: str | None = "https://api.apollo.io/api/v1"
     credit_cost: Annotated[int, Field(ge=0)] = 3
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=1000, seconds=60),)
 
 
 class ProvidersSettings(_Section):
@@ -165,6 +186,11 @@ class OutboxSettings(_Section):
     dead_after_seconds: Positive = 3600
     reconcile_every_seconds: Positive = 60
     stale_after_seconds: Positive = 120
+
+
+class OutageSettings(_Section):
+    # How soon after the close workspaces are told of it, and it is seen that nothing waits any more.
+    sweep_every_seconds: Positive = 2
 
 
 class AuthSettings(_Section):
@@ -236,6 +262,7 @@ class Settings(BaseSettings):
     providers: ProvidersSettings = ProvidersSettings()
     enrichment: EnrichmentSettings = EnrichmentSettings()
     outbox: OutboxSettings = OutboxSettings()
+    outages: OutageSettings = OutageSettings()
     credits: CreditsSettings = CreditsSettings()
     auth: AuthSettings = AuthSettings()
     mail: MailSettings = MailSettings()

@@ -14,9 +14,11 @@ from app.enrichment.models import (
     enrichment_reservations,
 )
 from app.idempotency.models import idempotency_keys
+from app.outages.models import outage_waits, provider_outages
 from app.outbox.models import outbox_commands
-from app.providers.models import provider_health
+from app.providers.models import provider_health, provider_quota_windows, provider_quotas, provider_ramps
 from app.team.models import invitations, memberships
+from app.webhooks.models import events
 from app.workspaces.models import workspaces
 
 TABLES = (
@@ -36,6 +38,12 @@ TABLES = (
     idempotency_keys,
     outbox_commands,
     provider_health,
+    provider_quotas,
+    provider_quota_windows,
+    provider_ramps,
+    provider_outages,
+    outage_waits,
+    events,
     enrichment_jobs,
     enrichment_job_providers,
     enrichment_records,

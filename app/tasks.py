@@ -15,9 +15,9 @@ class BackgroundTasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Have the work done, some time after this call."""
-        task = asyncio.create_task(self._run(work))
+    def start(self, work: Callable[[], Awaitable[None]], *, after_seconds: float = 0) -> None:
+        """Have the work done, some time after this call, and after so many seconds at the earliest."""
+        task = asyncio.create_task(self._run(work, after_seconds))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -33,6 +33,8 @@ class BackgroundTasks:
         for task in self._tasks:
             task.cancel()
 
-    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, work: Callable[[], Awaitable[None]], after_seconds: float) -> None:
+        if after_seconds:
+            await asyncio.sleep(after_seconds)
         async with self._slots:
             await work()

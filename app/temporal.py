@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,11 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.namespace.v1 import NamespaceConfig
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+    RemoveSearchAttributesRequest,
+)
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
 from temporalio.client import (
     Client,
@@ -35,8 +39,16 @@ from app.errors import Unavailable
 from app.settings import TemporalSettings
 from workflows import options
 
-# All of type Keyword. A namespace of a server on SQL has room for ten.
-SEARCH_ATTRIBUTES = ("WorkspaceId", "Process", "Provider", "Outcome")
+# A namespace of a server on SQL has room for ten Keyword and three KeywordList.
+SEARCH_ATTRIBUTES: "Mapping[str, IndexedValueType.ValueType]" = {
+    "WorkspaceId": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "Process": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    # The providers that a workflow waits for: there may be several.
+    "Provider": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+    "Outcome": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+}
+WORKSPACE_ID = SearchAttributeKey.for_keyword("WorkspaceId")
+PROCESS = SearchAttributeKey.for_keyword("Process")
 RETENTION = timedelta(days=30)
 
 # A request waits for its answer: what cannot be sent in about two seconds is refused (default: ten).
@@ -140,9 +152,7 @@ async def ensure_schedule(
             id=settings.task_queue_prefix + name,
             task_queue=settings.task_queue_prefix + options.WORKFLOWS,
             task_timeout=options.WORKFLOW_TASK_TIMEOUT,
-            typed_search_attributes=TypedSearchAttributes(
-                [SearchAttributePair(SearchAttributeKey.for_keyword("Process"), process)]
-            ),
+            typed_search_attributes=TypedSearchAttributes([SearchAttributePair(PROCESS, process)]),
         ),
         spec=spec,
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
@@ -169,13 +179,18 @@ async def _add_search_attributes(client: Client) -> None:
     known = await client.operator_service.list_search_attributes(
         ListSearchAttributesRequest(namespace=client.namespace)
     )
-    missing = [name for name in SEARCH_ATTRIBUTES if name not in known.custom_attributes]
+    # Provider was a Keyword before anything was ever written to it; another type would fail every workflow that waits.
+    wrong = [name for name, kind in SEARCH_ATTRIBUTES.items() if known.custom_attributes.get(name, kind) != kind]
+    if wrong:
+        await client.operator_service.remove_search_attributes(
+            RemoveSearchAttributesRequest(namespace=client.namespace, search_attributes=wrong)
+        )
+    missing = {
+        name: kind for name, kind in SEARCH_ATTRIBUTES.items() if name in wrong or name not in known.custom_attributes
+    }
     if missing:
         await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(
-                namespace=client.namespace,
-                search_attributes=dict.fromkeys(missing, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD),
-            )
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
         )
 
 

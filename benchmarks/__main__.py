@@ -10,12 +10,17 @@ from pathlib import Path
 
 from app.temporal import run_async
 from benchmarks.api import api
+from benchmarks.fairness import fairness
+from benchmarks.faults import faults
+from benchmarks.gate import gate
 from benchmarks.kills import kills
 from benchmarks.measure import Row, report
+from benchmarks.outages import outages
 from benchmarks.rig import running_rig
 from benchmarks.throughput import throughput
 
 OUTPUT = Path("build/bench.json")
+ALL = ["throughput", "large", "api", "gate", "kills", "outages", "faults", "fairness"]
 
 
 async def run(names: list[str], seed: int) -> list[Row]:
@@ -29,14 +34,22 @@ async def run(names: list[str], seed: int) -> list[Row]:
                     rows += await throughput(rig, 100_000, 0.85)
         if "api" in names:
             rows += await api(Path(directory) / "api")
+        if "gate" in names:
+            rows += await gate(Path(directory) / "gate")
         if "kills" in names:
             rows += await kills(Path(directory), seed=seed)
+        if "outages" in names:
+            rows += await outages(Path(directory))
+        if "faults" in names:
+            rows += await faults(Path(directory))
+        if "fairness" in names:
+            rows += await fairness(Path(directory) / "fairness")
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=["throughput", "large", "api", "kills"])
+    parser.add_argument("names", nargs="*", default=ALL)
     parser.add_argument(
         "--seed", type=int, default=secrets.randbelow(1_000_000), help="of the moments of the kills; printed, to repeat"
     )

@@ -10,14 +10,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from uuid import UUID
 
-from pydantic import SecretStr
-
-from app.cli.auditor import bill
-from app.db import Sessions, create_engine
-from app.enrichment.audit import answered_subjects, audit
-from app.settings import Settings
+from app.settings import EnrichmentSettings
+from benchmarks.books import books
 from benchmarks.measure import Row
 from benchmarks.rig import PROVIDERS, Rig, domains, running_rig
 
@@ -102,20 +97,13 @@ async def kill_workers(rig: Rig, random: Random, *, kills: int, records: int, lo
 async def _outcome(
     rig: Rig, calls: "CallLog", records: int, seconds: list[float], seconds_from_kill: list[float]
 ) -> Outcome:
-    settings = Settings(database_url=SecretStr(rig.state.database_url))
-    engine = create_engine(settings.database_url, settings.database, application="benchmark")
-    try:
-        sessions, workspace_id = Sessions(engine), UUID(rig.state.workspace_id)
-        figures = await audit(sessions, workspace_id)
-        billed = bill(calls.billed, await answered_subjects(sessions, workspace_id))
-    finally:
-        await engine.dispose()
-    shape = settings.enrichment
+    shape = EnrichmentSettings()
+    audited = await books(rig, records, calls.billed)
     *repeated, unexplained = calls.repeated()
     return Outcome(
-        lost=records - figures.records_out + billed.lost,
-        doubled=figures.doubled,
-        violations=figures.violations,
+        lost=audited.lost,
+        doubled=audited.doubled,
+        violations=audited.violations,
         repeated=repeated,
         unexplained=unexplained,
         bound=min(shape.calls_per_job, shape.window * shape.calls_per_lookup) + shape.window * shape.flush_answers,

@@ -5,7 +5,6 @@ import json
 import sys
 import tempfile
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -76,7 +75,7 @@ async def _floor(rig: Rig, names: list[str]) -> dict[str, float]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "benchmarks.floor",
             "--domains", listing.name,
-            "--database", _owner_url(rig),
+            "--database", _psycopg(rig.owner_url),
             "--sandbox", str(rig.state.sandbox_url),
             "--workspace", rig.state.workspace_id,
             "--job", str(job_id),
@@ -89,7 +88,7 @@ async def _floor(rig: Rig, names: list[str]) -> dict[str, float]:
 
 
 async def _prepare_floor(rig: Rig, job_id: UUID, total: int) -> None:
-    async with await psycopg.AsyncConnection.connect(_owner_url(rig)) as connection:
+    async with await psycopg.AsyncConnection.connect(_psycopg(rig.owner_url)) as connection:
         await connection.execute(
             """
             INSERT INTO enrichment_jobs (workspace_id, id, status, entity, columns, fields, on_outage, max_wait_seconds,
@@ -100,12 +99,9 @@ async def _prepare_floor(rig: Rig, job_id: UUID, total: int) -> None:
         )
 
 
-def _owner_url(rig: Rig) -> str:
-    """The owner's database URL, from the stack's private state."""
-    passwords = json.loads(Path(rig.data_dir, "state.json").read_text())["passwords"]
-    url = rig.state.database_url.replace("postgresql+psycopg://", "postgresql://")
-    address = url.split("@", 1)[1]
-    return f"postgresql://holdfast_owner:{passwords['holdfast_owner']}@{address}"
+def _psycopg(url: str) -> str:
+    """Without the driver that SQLAlchemy is told."""
+    return url.replace("postgresql+psycopg://", "postgresql://")
 
 
 async def _history_events(rig: Rig, workflow_id: str) -> int:

@@ -8,6 +8,7 @@ from app.tables import TABLES
 from tests.api import owner_sessions
 from tests.migrations.rows import rows_of
 from tests.servers import Database
+from workflows import ids
 
 
 async def fill(database: Database, workspace_id: UUID) -> dict[str, object]:
@@ -24,6 +25,8 @@ async def fill(database: Database, workspace_id: UUID) -> dict[str, object]:
         "invitation_id": rows["invitations"]["id"],
         "api_key_id": rows["api_keys"]["id"],
         "provider": rows["provider_credentials"]["provider"],
+        "name": rows["provider_credentials"]["provider"],
+        "workflow_id": ids.enrichment_job(str(rows["enrichment_jobs"]["id"])),
     }
 
 

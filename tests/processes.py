@@ -76,8 +76,10 @@ class Installation:
             "HOLDFAST_TEMPORAL__TASK_QUEUE_PREFIX": self.prefix,
             "HOLDFAST_PROVIDERS__HUNTER__BASE_URL": f"{self.sandbox_url}/hunter/v2",
             "HOLDFAST_PROVIDERS__HUNTER__API_KEY": "sandbox-key",
+            "HOLDFAST_PROVIDERS__HUNTER__QUOTAS": "[]",
             "HOLDFAST_PROVIDERS__APOLLO__BASE_URL": f"{self.sandbox_url}/apollo/api/v1",
             "HOLDFAST_PROVIDERS__APOLLO__API_KEY": "sandbox-key",
+            "HOLDFAST_PROVIDERS__APOLLO__QUOTAS": "[]",
             "HOLDFAST_PROVIDERS__WEBSITE__BASE_URL": f"{self.sandbox_url}/website",
             **self.settings,
         }

@@ -15,6 +15,8 @@ from app.background import loops
 from app.db import Sessions, create_engine
 from app.metrics import new_registry
 from app.outbox import service as outbox
+from app.providers.circuits import SharedCircuits
+from app.providers.quotas import SharedQuotas
 from app.resources import WorkerResources
 from app.settings import CredentialSettings, EnrichmentSettings, OutboxSettings, Settings, TemporalSettings
 from app.temporal import bootstrap, connect
@@ -132,6 +134,8 @@ async def open_stack(
             {source.name: source for source in sources},
             new_registry(),
             _no_reports,
+            SharedCircuits(Sessions(platform), platform),
+            SharedQuotas(Sessions(app), app),
         )
         owner_sessions = Sessions(owner)
         yield Stack(resources, owner_sessions, await make_workspace(owner_sessions))

@@ -1,6 +1,8 @@
 """Enrichment of a list of records through a waterfall of providers, as one workflow a job."""
 
 import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
@@ -15,9 +17,15 @@ from workflows.contracts.enrichment import (
     LookupDone,
     Settle,
     Settled,
+    Standing,
+    Waits,
 )
 
 OUTCOME = SearchAttributeKey.for_keyword("Outcome")
+PROVIDER = SearchAttributeKey.for_keyword_list("Provider")
+
+# A flapping provider begins and ends many waits: people need no more than this, and each look is ten events.
+_BETWEEN_LOOKS = timedelta(seconds=2)
 
 
 @workflow.defn(name="EnrichRecords")
@@ -25,7 +33,8 @@ class EnrichRecords:
     """Plan, look up chunk by chunk, settle.
 
     PostgreSQL knows where the job stands and what people want of it. A wake carries no data: it stops the lookups
-    (they flush what they have), and the next plan reads what to do.
+    (they flush what they have), and the next plan reads what to do. Whom the job waits for is shown to operators, as
+    the search attribute Provider and in the current details, and changes nothing about how it goes on.
     """
 
     def __init__(self) -> None:
@@ -33,14 +42,25 @@ class EnrichRecords:
         self._stopping = False
         self._next = 0
         self._chunks = 0
+        self._waits_changed = False
+        self._over = False
+        # What the run before has left.
+        self._waiting_for = tuple(workflow.info().typed_search_attributes.get(PROVIDER, ()))
 
     @workflow.signal(name="wake")
     def wake(self) -> None:
         """Look again: somebody wants the job paused, resumed or cancelled."""
         self._woken = True
 
+    @workflow.signal(name="waits_changed")
+    def waits_changed(self) -> None:
+        """A wait for a provider has begun, or ended."""
+        self._waits_changed = True
+
     @workflow.run
     async def run(self, job: JobRef) -> Settled:
+        # Kept, because the loop itself keeps no task alive.
+        self._watching = asyncio.create_task(self._watch_waits(job))
         try:
             finished = await self._process(job)
         except BaseException as error:  # also CancelledError: however the run ends, the job is settled
@@ -58,6 +78,7 @@ class EnrichRecords:
             plan: JobPlan = await workflow.execute_activity_method(
                 EnrichmentActivities.plan, job, summary="plan", **options.database()
             )
+            self._show(plan.standings)
             if plan.desired == "paused":
                 await workflow.wait_condition(lambda: self._woken)
             elif plan.desired != "running" or plan.first > plan.last:
@@ -126,11 +147,54 @@ class EnrichRecords:
         return self._stopping or self._chunks >= plan.chunks_per_run or workflow.info().is_continue_as_new_suggested()
 
     async def _settle(self, command: Settle) -> Settled:
+        self._over = True
         settled: Settled = await workflow.execute_activity_method(
             EnrichmentActivities.settle, command, summary="settle", **options.database()
         )
         workflow.upsert_search_attributes([OUTCOME.value_set(settled.status)])
+        self._show(settled.standings)
         return settled
+
+    async def _watch_waits(self, job: JobRef) -> None:
+        """Show whom the job waits for whenever that changed, until it is being settled: what is shown last is how it
+        ended."""
+        next_look = workflow.now()
+        while True:
+            await workflow.wait_condition(lambda: self._waits_changed or self._over)
+            if not self._over and (early := next_look - workflow.now()) > timedelta():
+                with suppress(TimeoutError):
+                    await workflow.wait_condition(lambda: self._over, timeout=early)
+            if self._over:
+                return
+            self._waits_changed = False
+            waits: Waits = await workflow.execute_activity_method(
+                EnrichmentActivities.waits, job, summary="waits", **options.database()
+            )
+            next_look = workflow.now() + _BETWEEN_LOOKS
+            if not self._over:
+                self._show(waits.standings)
+            # Outages without end would fill the history of a run that does not end meanwhile.
+            if workflow.info().is_continue_as_new_suggested():
+                self._woken = True
+
+    def _show(self, standings: tuple[Standing, ...]) -> None:
+        if standings:
+            workflow.set_current_details(_details(standings, workflow.now()))
+        waiting_for = tuple(each.provider for each in standings if each.waiting_until)
+        if waiting_for != self._waiting_for:
+            self._waiting_for = waiting_for
+            workflow.upsert_search_attributes(
+                [PROVIDER.value_set(waiting_for) if waiting_for else PROVIDER.value_unset()]
+            )
+
+
+def _details(standings: tuple[Standing, ...], now: datetime) -> str:
+    """Markdown for people. It is of one moment, and says of which."""
+    rows = (f"| {each.provider} | {each.calls} | {each.found} | {each.waiting_until or ''} |" for each in standings)
+    lines = [f"At {now:%H:%M:%S} UTC:", "", "| provider | calls | found | waiting until |", "|---|---|---|---|", *rows]
+    if any(each.waiting_until for each in standings):
+        lines += ["", "It is asked again every 30 seconds at the most; the pending activities say when next."]
+    return "\n".join(lines)
 
 
 def _was_stopped(error: BaseException) -> bool:

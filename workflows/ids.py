@@ -1,13 +1,26 @@
 """Workflow ids as functions of business keys: one job, one id, so that a second start is refused by Temporal."""
 
+import re
+
+_ENRICHMENT_JOB = "enrichment-job"
+_CLOSE_WORKSPACE = "close-workspace"
+_CREDENTIAL_VERIFICATION = "credential-verification"
+
+_FORM = re.compile(rf"(?:{_ENRICHMENT_JOB}|{_CLOSE_WORKSPACE}|{_CREDENTIAL_VERIFICATION})/[0-9a-f-]{{36}}", re.ASCII)
+
 
 def enrichment_job(job_id: str) -> str:
-    return f"enrichment-job/{job_id}"
+    return f"{_ENRICHMENT_JOB}/{job_id}"
 
 
 def close_workspace(workspace_id: str) -> str:
-    return f"close-workspace/{workspace_id}"
+    return f"{_CLOSE_WORKSPACE}/{workspace_id}"
 
 
 def credential_verification(verification_id: str) -> str:
-    return f"credential-verification/{verification_id}"
+    return f"{_CREDENTIAL_VERIFICATION}/{verification_id}"
+
+
+def is_of_a_workspace(workflow_id: str) -> bool:
+    """Whether it has the form of one of these; whose it is, Temporal knows."""
+    return _FORM.fullmatch(workflow_id) is not None

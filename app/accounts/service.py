@@ -152,9 +152,27 @@ async def get_me(sessions: Sessions, person: Person) -> User:
 
 
 async def rename_me(sessions: Sessions, person: Person, name: str) -> User:
+    """Change the caller's name. It stands in the members' list of each of their workspaces, and so the change does in
+    the audit log of each; what concerns their sign-in alone is a security event, and no workspace's business."""
     async with sessions.for_user(person.user_id) as session:
+        before = await _get(session, person.user_id, lock=True)
         await repository.rename(session, person.user_id, name)
-        return await _get(session, person.user_id)
+        after = await _get(session, person.user_id)
+        if before.name == after.name:
+            return after
+        for workspace_id in await repository.workspaces_of(session, person.user_id):
+            await enter_workspace(session, workspace_id)
+            await audit_log.record(
+                session,
+                workspace_id,
+                person,
+                "user.rename",
+                ("user", str(person.user_id)),
+                before={"name": before.name},
+                after={"name": after.name},
+            )
+    security_event("account.renamed", user_id=person.user_id)
+    return after
 
 
 async def change_password(door: Door, person: Person, *, present: str, new: str, client_address: str | None) -> None:

@@ -1,29 +1,36 @@
 """The platform's staff over HTTP."""
 
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
 
 from app.admin import service
-from app.admin.schemas import AnyUserOut, AnyWorkspaceOut, GrantIn
+from app.admin.schemas import AnyUserOut, AnyWorkspaceOut, GrantIn, SteeredOut, SteeringIn
 from app.admin.service import Grant
 from app.auth.dependencies import superadmin
 from app.auth.permissions import Person
 from app.credits.repository import Entry
 from app.credits.schemas import EntryOut
-from app.deps import BODY_ERRORS, SessionsDep, json_body, json_request
-from app.envelope import Envelope, ListEnvelope, errors, list_envelope
+from app.db import Sessions
+from app.deps import BODY_ERRORS, OffersDep, SessionsDep, json_body, json_request
+from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
+from app.errors import NotFound
 from app.idempotency import headers as idempotency
 from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import fingerprint
 from app.pagination import Before, Limit, newest_first
+from app.providers.circuit_rows import Hand
+from app.providers.ports import Offer
 
 router = APIRouter(prefix="/admin", tags=["Administration"])
 
 Superadmin = Annotated[Person, superadmin()]
+Name = Annotated[str, Path(max_length=100, description="Of the provider.", examples=["hunter"])]
+Steering = Annotated[SteeringIn, json_body(SteeringIn)]
 
 _GRANTS = "/workspaces/{workspace_id}/credits/grants"
 
@@ -78,6 +85,69 @@ async def grant_credits(
         answer=_answer,
     )
     return idempotency.answer(granted.answer, replayed=granted.replayed)
+
+
+@router.post(
+    "/providers/{name}/open",
+    operation_id="open_provider_circuit",
+    summary="Hold the circuit of a provider open",
+    responses=errors(NotFound, *BODY_ERRORS),
+    openapi_extra=json_request(SteeringIn),
+)
+async def open_provider_circuit(
+    superadmin: Superadmin, name: Name, body: Steering, sessions: SessionsDep, offers: OffersDep
+) -> Envelope[SteeredOut]:
+    """Nothing is asked of it until it is closed by hand; work waits for it, as in an outage. All workers obey within a
+    tenth of a second."""
+    return await _steer(superadmin, sessions, offers, name, "open", body)
+
+
+@router.post(
+    "/providers/{name}/close",
+    operation_id="close_provider_circuit",
+    summary="Close the circuit of a provider",
+    responses=errors(NotFound, *BODY_ERRORS),
+    openapi_extra=json_request(SteeringIn),
+)
+async def close_provider_circuit(
+    superadmin: Superadmin, name: Name, body: Steering, sessions: SessionsDep, offers: OffersDep
+) -> Envelope[SteeredOut]:
+    """It is asked again, slowly at first, whoever or whatever opened it. That it is disabled stays as it is."""
+    return await _steer(superadmin, sessions, offers, name, "close", body)
+
+
+@router.post(
+    "/providers/{name}/disable",
+    operation_id="disable_provider",
+    summary="Switch a provider off",
+    responses=errors(NotFound, *BODY_ERRORS),
+    openapi_extra=json_request(SteeringIn),
+)
+async def disable_provider(
+    superadmin: Superadmin, name: Name, body: Steering, sessions: SessionsDep, offers: OffersDep
+) -> Envelope[SteeredOut]:
+    """It refuses everything until it is enabled, and jobs go on without it, those that run too."""
+    return await _steer(superadmin, sessions, offers, name, "disable", body)
+
+
+@router.post(
+    "/providers/{name}/enable",
+    operation_id="enable_provider",
+    summary="Switch a provider on again",
+    responses=errors(NotFound, *BODY_ERRORS),
+    openapi_extra=json_request(SteeringIn),
+)
+async def enable_provider(
+    superadmin: Superadmin, name: Name, body: Steering, sessions: SessionsDep, offers: OffersDep
+) -> Envelope[SteeredOut]:
+    """Its circuit stays as it is. A provider that the settings switch off stays off."""
+    return await _steer(superadmin, sessions, offers, name, "enable", body)
+
+
+async def _steer(
+    superadmin: Person, sessions: Sessions, offers: Mapping[str, Offer], name: str, hand: Hand, body: SteeringIn
+) -> Envelope[SteeredOut]:
+    return envelope(SteeredOut.of(await service.steer_provider(sessions, superadmin, offers, name, hand, body.reason)))
 
 
 def _answer(entry: Entry) -> Remembered:

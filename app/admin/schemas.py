@@ -1,7 +1,7 @@
 """The shapes of what the platform's staff sends and sees."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -10,6 +10,7 @@ from app.admin.repository import AnyUser, AnyWorkspace
 from app.credits.repository import Balance
 from app.credits.schemas import CreditsOut
 from app.credits.service import MAX_AMOUNT
+from app.providers.circuit_rows import CircuitRow
 from app.text import one_line
 
 _FARTHEST = timedelta(days=36_525)
@@ -43,6 +44,63 @@ class GrantIn(BaseModel):
     expires_at: Annotated[AwareDatetime, AfterValidator(_in_time)] | None = Field(
         default=None, description="What is not spent or held by then is lost; null: never."
     )
+
+
+class SteeringIn(BaseModel):
+    """Why a provider is treated so."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"reason": "The vendor announced maintenance"}]}
+    )
+
+    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(one_line)] = Field(
+        description="Kept with the provider, and shown to the staff."
+    )
+
+
+class SteeredOut(BaseModel):
+    """A provider as all workers treat it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "hunter",
+                    "circuit": "open",
+                    "circuit_since": "2026-11-21T09:30:00.000000Z",
+                    "circuit_opens_until": None,
+                    "held_open": True,
+                    "disabled": False,
+                    "reason": "The vendor announced maintenance",
+                    "steered_at": "2026-11-21T09:30:00.000000Z",
+                }
+            ]
+        }
+    )
+
+    name: str
+    circuit: Literal["closed", "open", "half_open"]
+    circuit_since: datetime
+    circuit_opens_until: datetime | None = Field(
+        description="When an open circuit lets a call try again; null where it is held open."
+    )
+    held_open: bool = Field(description="It stays open until it is closed by hand.")
+    disabled: bool = Field(description="It refuses all, and jobs go on without it.")
+    reason: str | None
+    steered_at: datetime | None
+
+    @classmethod
+    def of(cls, row: CircuitRow) -> Self:
+        return cls(
+            name=row.provider,
+            circuit=row.state,
+            circuit_since=row.changed_at,
+            circuit_opens_until=row.opens_until,
+            held_open=row.is_held,
+            disabled=row.is_disabled,
+            reason=row.hand_reason,
+            steered_at=row.hand_at,
+        )
 
 
 class AnyWorkspaceOut(BaseModel):

@@ -1,6 +1,7 @@
-"""What the platform's staff does, in workspaces of others: each change is in the audit log of the workspace."""
+"""What the platform's staff does. A change in a workspace is in its audit log; one of the installation is an event of
+security, and keeps its reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,8 +14,13 @@ from app.auth.permissions import Person
 from app.credits import service as credits
 from app.credits.repository import Entry
 from app.db import Session, Sessions, new_id
+from app.errors import NotFound
 from app.idempotency import service as idempotency
 from app.idempotency.answers import Once, Remembered
+from app.providers import circuit_rows
+from app.providers.circuit_rows import CircuitRow, Hand
+from app.providers.ports import Offer
+from app.security_log import security_event
 from app.workspaces import service as workspaces
 
 
@@ -81,3 +87,27 @@ async def list_users(sessions: Sessions, superadmin: Person, *, before: UUID | N
     """Of all tenants and of none, newest first; `before` continues after the last one seen."""
     async with sessions.unscoped() as session:
         return await repository.list_users(session, superadmin.user_id, before=before, limit=limit)
+
+
+async def steer_provider(
+    sessions: Sessions, by: Person | None, offers: Mapping[str, Offer], provider: str, hand: Hand, reason: str
+) -> CircuitRow:
+    """Have all workers treat a provider as a person wants it; they do within a tenth of a second.
+
+    ``open``: nothing is asked until ``close``, and work waits as in an outage. ``close``: it is asked again, slowly at
+    first. ``disable``: it refuses all until ``enable``, and jobs go on without it. Each says the same again when it is
+    repeated. `by` is None for whoever has the database's URL. Raises NotFound, Unavailable.
+    """
+    if provider not in offers:
+        raise NotFound("There is no such provider.")
+    async with sessions.unscoped() as session:
+        row = await circuit_rows.steer(session, provider, hand, reason)
+    security_event(f"provider.{hand}", provider=provider, reason=reason, user_id=by and by.user_id)
+    return row
+
+
+async def list_circuits(sessions: Sessions, offers: Mapping[str, Offer]) -> list[CircuitRow]:
+    """The circuits of the providers that are offered, by name. Raises Unavailable."""
+    async with sessions.unscoped() as session:
+        await circuit_rows.ensure(session, offers.keys())
+        return [row for row in await circuit_rows.read(session) if row.provider in offers]

@@ -13,6 +13,10 @@ from app.db import Session
 
 ActorType: TypeAlias = Literal["user", "api_key", "superadmin", "system"]
 
+# `created_at` is the beginning of the transaction by the database's clock, an id is made later and by ours: they may
+# lie apart, and never so far.
+_CLOCKS_DIFFER = 24 * 3600
+
 _entry = audit_entries.c
 
 
@@ -76,8 +80,15 @@ def _entries(workspace_id: UUID, wanted: EntryFilter) -> Select[Any]:
         value = getattr(wanted, name)
         if value is not None:
             query = query.where(_entry[name] == value)
+    # Ids are in order of time too, and are what the entries are read by.
     if wanted.since is not None:
-        query = query.where(_entry.created_at >= wanted.since)
+        query = query.where(_entry.created_at >= wanted.since, _entry.id >= _first_id(wanted.since, -_CLOCKS_DIFFER))
     if wanted.until is not None:
-        query = query.where(_entry.created_at < wanted.until)
+        query = query.where(_entry.created_at < wanted.until, _entry.id < _first_id(wanted.until, _CLOCKS_DIFFER))
     return query
+
+
+def _first_id(moment: datetime, later_seconds: int) -> UUID:
+    """The lowest UUIDv7 of so many seconds after the moment (RFC 9562, 5.7: milliseconds in the first 48 bits)."""
+    milliseconds = int((moment.timestamp() + later_seconds) * 1000)
+    return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)

@@ -26,10 +26,11 @@ Permission = Literal[
     "providers:read",
     "enrichment:read",
     "enrichment:write",
+    "runs:read",
 ]
 
 _VIEWER: frozenset[Permission] = frozenset(
-    ("workspace:read", "members:read", "credits:read", "providers:read", "enrichment:read")
+    ("workspace:read", "members:read", "credits:read", "providers:read", "enrichment:read", "runs:read")
 )
 _MEMBER: frozenset[Permission] = _VIEWER | {"enrichment:write"}
 _ADMIN: frozenset[Permission] = _MEMBER | {
@@ -59,6 +60,7 @@ KeyScope = Literal[
     "providers:read",
     "enrichment:read",
     "enrichment:write",
+    "runs:read",
 ]
 KEY_SCOPES: frozenset[Permission] = frozenset(get_args(KeyScope))
 

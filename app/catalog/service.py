@@ -1,7 +1,7 @@
 """The catalogue of providers: what each offers, and how it is doing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from app.catalog import repository
@@ -10,7 +10,7 @@ from app.credentials import service as credentials
 from app.db import Sessions
 from app.providers.ports import Offer
 
-_UNTRIED = Health("closed", None, None, None)
+_UNTRIED = Health("closed", None, None, None, disabled=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +28,8 @@ async def list_providers(
             offers = await credentials.offers_to(session, workspace_id, offers)
     async with sessions.unscoped() as session:
         health = await repository.health(session)
-    return [Listing(offer, health.get(name, _UNTRIED)) for name, offer in offers.items()]
+    return [_listing(offer, health.get(name, _UNTRIED)) for name, offer in offers.items()]
+
+
+def _listing(offer: Offer, health: Health) -> Listing:
+    return Listing(replace(offer, available=offer.available and not health.disabled), health)

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli import admin, jobs
+from app.cli import admin, jobs, providers
 from app.cli.audit import audit
 from app.cli.credentials import rotate
 from app.cli.demo import demo
@@ -35,6 +35,17 @@ def build() -> typer.Typer:
     # One command does not make a group of itself.
     credentials.callback()(lambda: None)
     holdfast.add_typer(credentials, name="credentials")
+    steered = _group("See the circuits of the providers, and overrule them.")
+    steered.command("list")(providers.list_providers)
+    steered.command("open", help="Ask nothing of a provider until `close`; work waits for it.")(
+        providers.steering("open")
+    )
+    steered.command("close", help="Ask a provider again, slowly at first.")(providers.steering("close"))
+    steered.command("disable", help="Switch a provider off until `enable`; jobs go on without it.")(
+        providers.steering("disable")
+    )
+    steered.command("enable", help="Switch a provider on again.")(providers.steering("enable"))
+    holdfast.add_typer(steered, name="providers")
     staff = _group("Manage the platform's staff.")
     staff.callback()(admin.staff)
     staff.command()(admin.create)

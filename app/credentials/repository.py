@@ -59,6 +59,7 @@ _PUT = text(f"""
     RETURNING {_SHOWN}
 """)
 _DELETE = text("DELETE FROM provider_credentials WHERE workspace_id = :workspace_id AND provider = :provider")
+_ERASE = text(f"DELETE FROM provider_credentials WHERE workspace_id = :workspace_id RETURNING {_SHOWN}")
 _BEGIN_VERIFICATION = text(f"""
     UPDATE provider_credentials
     SET verification_id = CASE WHEN verification_at > now() - {_LOST_AFTER} THEN verification_id ELSE :new END,
@@ -136,6 +137,12 @@ async def put(session: Session, workspace_id: UUID, provider: str, sealed: Seale
 
 async def delete(session: Session, workspace_id: UUID, provider: str) -> None:
     await session.execute(_DELETE, {"workspace_id": workspace_id, "provider": provider})
+
+
+async def erase(session: Session, workspace_id: UUID) -> list[Credential]:
+    """Delete all of the workspace; what they were, by provider."""
+    rows = await session.execute(_ERASE, {"workspace_id": workspace_id})
+    return sorted((Credential(*row) for row in rows), key=lambda credential: credential.provider)
 
 
 async def begin_verification(session: Session, workspace_id: UUID, provider: str, new: UUID) -> Credential | None:

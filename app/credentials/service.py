@@ -77,6 +77,14 @@ async def delete_credential(sessions: Sessions, caller: Caller, provider: str) -
         )
 
 
+async def erase(session: Session, workspace_id: UUID) -> None:
+    """Forget every secret of a workspace that was deleted."""
+    for erased in await repository.erase(session, workspace_id):
+        await audit_log.record(
+            session, workspace_id, None, "credential.delete", ("credential", erased.provider), before=_recorded(erased)
+        )
+
+
 async def verify_credential(
     sessions: Sessions,
     caller: Caller,

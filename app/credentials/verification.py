@@ -8,7 +8,7 @@ from app.credentials.opening import Opener
 from app.credentials.repository import Status, StatusReason
 from app.credentials.use import note_rejection, reason_of
 from app.db import Sessions
-from app.providers.errors import KeyRefusal
+from app.providers.errors import KeyRefusal, SwitchedOff
 from app.providers.ports import EnrichmentSource
 from workflows.contracts.credentials import Verification, Verified
 
@@ -27,6 +27,8 @@ async def verify(sessions: Sessions, source: EnrichmentSource, opener: Opener, c
     reason: StatusReason | None
     try:
         await source.verify(opener.open(workspace_id, command.provider, stored.sealed))
+    except SwitchedOff:
+        raise
     except KeyRefusal as refusal:
         status, reason = "rejected", reason_of(refusal)
     except CredentialUnreadable:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter
 from app.credits import audit_repository as repository
 from app.credits.audit_repository import Difference
 from app.db import Session, Sessions
+from app.webhooks import service as webhooks
 from workflows.contracts.ledger import Audited, AuditRange
 
 log = structlog.get_logger(__name__)
@@ -26,7 +27,7 @@ check = repository.differences
 
 
 class Differences:
-    """Says a difference as a line in the log, an error named ``ledger.difference``, and as metrics."""
+    """Says a difference to the operators: a line in the log, an error named ``ledger.difference``, and metrics."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._found = Counter(
@@ -68,8 +69,21 @@ async def audit_range(
         async with sessions.for_workspace(workspace_id) as session:
             await repository.be_patient(session)
             problems = await check(session)
+            for each in problems:
+                await _tell(session, workspace_id, each)
         differences.say(workspace_id, problems)
         audited, found, last = audited + 1, found + len(problems), str(workspace_id)
         if time.monotonic() > deadline:
             break
     return Audited(audited, found, last)
+
+
+async def _tell(session: Session, workspace_id: UUID, found: Difference) -> None:
+    """An event of the workspace: each audit finds what nobody has set right, so it is told again where it has grown."""
+    await webhooks.publish(
+        session,
+        workspace_id,
+        "credits.difference",
+        {"rule": found.rule, "problem": found.problem, "places": found.count},
+        key=f"{found.rule}:{found.count}",
+    )

@@ -35,6 +35,8 @@ from app.credits import repository
 from app.credits.errors import InsufficientCredits
 from app.credits.repository import Balance, Entry
 from app.db import Session, new_id
+from app.providers.ports import JsonValue
+from app.webhooks import service as webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -178,7 +180,7 @@ async def expire(session: Session, workspace_id: UUID, *, low_threshold: int = 0
     after = await _expire(session, workspace_id, before)
     if after.balance < before.balance:
         threshold = await repository.low_threshold(session, workspace_id, low_threshold)
-        _tell_if_low(workspace_id, before, after, threshold)
+        await _tell_if_low(session, workspace_id, before, after, threshold)
     return before.balance - after.balance
 
 
@@ -240,13 +242,15 @@ async def _move_once(
         entries=[_entry(key, change, reference_id)],
         expires_at=expires_at,
     )
-    _tell_if_low(workspace_id, before, after, outlook.low_threshold)
+    await _tell_if_low(session, workspace_id, before, after, outlook.low_threshold)
 
 
-def _tell_if_low(workspace_id: UUID, before: Balance, after: Balance, threshold: int) -> None:
+async def _tell_if_low(session: Session, workspace_id: UUID, before: Balance, after: Balance, threshold: int) -> None:
     """Once each time that `available` falls below the threshold; a charge, which takes what is held, never does."""
     if after.available < threshold <= before.available:
         log.warning("credits.low", workspace_id=str(workspace_id), available=after.available, threshold=threshold)
+        told: dict[str, JsonValue] = {"available": after.available, "threshold": threshold}
+        await webhooks.publish(session, workspace_id, "credits.low", told)
 
 
 def _entry(key: str, change: tuple[int, int], reference_id: str) -> dict[str, Any]:

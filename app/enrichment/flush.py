@@ -17,6 +17,7 @@ import structlog
 from app.credits import service as credits
 from app.db import Session, Sessions
 from app.enrichment import lookup_repository as repository
+from app.enrichment import waiting
 from app.enrichment.budget import Budget
 from app.enrichment.lookup_repository import Ending, NewAnswer, OpenRecord, RunningJob
 from app.enrichment.waterfall import StoredAnswer, merge, verdict
@@ -178,7 +179,7 @@ class Flusher:
             log.warning("answers after the end", answers=len(answers), provider=self._command.provider)
             return 0
         self.wanted = self.wanted and desired_state == "running"
-        charged = await repository.write_flush(
+        flushed = await repository.write_flush(
             session,
             workspace_id=self._workspace_id,
             job_id=self._job_id,
@@ -188,7 +189,10 @@ class Flusher:
             calls=calls,
             errors=errors,
         )
-        total = sum(price for _, price in charged)
+        if flushed.parked_since is not None:
+            provider, since = self._command.provider, flushed.parked_since
+            await waiting.resume(session, self._workspace_id, self._job_id, provider, since, "answered")
+        total = sum(price for _, price in flushed.charged)
         await self._budget.spend(session, total)
         await credits.charge(
             session,
@@ -199,7 +203,7 @@ class Flusher:
                     credits=price,
                     reference_id=f"{self._command.job_id}:{position}:{self._command.provider}",
                 )
-                for position, price in charged
+                for position, price in flushed.charged
             ],
             reason=f"{self._command.provider} found a result",
             reference_type="enrichment_answer",

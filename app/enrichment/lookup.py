@@ -15,6 +15,7 @@ from app.credentials.opening import Opener
 from app.credentials.use import OwnCredential
 from app.db import Sessions
 from app.enrichment import lookup_repository as repository
+from app.enrichment import waiting
 from app.enrichment.budget import Budget
 from app.enrichment.errors import LookupPostponed
 from app.enrichment.flush import Flusher, FoundFields, Turn
@@ -30,6 +31,8 @@ from app.providers.errors import (
     Malformed,
     ProviderError,
     RateLimited,
+    SwitchedOff,
+    Throttled,
 )
 from app.providers.ports import Answer, EnrichmentSource, Found, Missed, Query
 from app.settings import EnrichmentSettings
@@ -166,7 +169,13 @@ class _Run:
 
     def _query(self, record: OpenRecord) -> Query:
         return Query(
-            self._job.entity, record.subject_key, record.subject, self._fillable, self._api_key, self._workspace_id
+            self._job.entity,
+            record.subject_key,
+            record.subject,
+            self._fillable,
+            self._api_key,
+            self._workspace_id,
+            self._may_call,
         )
 
     async def _call_in_turn(self, queue: Iterator[OpenRecord]) -> None:
@@ -198,8 +207,12 @@ class _Run:
     async def _call(self, record: OpenRecord) -> None:
         try:
             answer = await self._source.look_up(self._query(record))
-        except CircuitOpen as error:
+        except (CircuitOpen, SwitchedOff) as error:
             self._refusal = error
+        except Throttled as error:
+            # What stopped this run while the call waited for its turn is a better reason than the wait.
+            if self._may_call():
+                self._refusal = error
         except (RateLimited, KeyRefusal) as error:
             self._refusal = error
             self._count_call(failed=True)
@@ -261,7 +274,7 @@ class _Run:
             case RateLimited() as error:
                 delay = min(error.retry_after or 1.0, LONGEST_PARK_SECONDS) * uniform(1, 1.1)  # noqa: S311  # jitter
                 await self._flusher.drain()
-                await self._park(delay, error.message, counts=False)
+                await self._throttle(delay, error.message)
                 return RateLimited(error.provider, "throttled", retry_after=delay)
             case CircuitOpen() as error:
                 return await self._wait_for_recovery(error)
@@ -277,7 +290,7 @@ class _Run:
 
     async def _reject_credential(self, refusal: KeyRefusal) -> None:
         """Have later lookups of the workspace ask nothing with a credential of its own that was refused."""
-        if self._credential is None:
+        if self._credential is None or isinstance(refusal, SwitchedOff):
             return
         workspace_id = UUID(self._command.workspace_id)
         async with self._sessions.for_workspace(workspace_id) as session:
@@ -292,24 +305,29 @@ class _Run:
             return None
         # So that what waits for the same circuit does not come back in the same moment.
         delay = min((error.retry_after or 1.0) * uniform(1, 1.3), LONGEST_PARK_SECONDS)  # noqa: S311  # jitter
-        waited = await self._park(delay, error.message, counts=True)
-        left = self._job.max_wait_seconds - waited
+        left = await self._park(delay, error.message)
         if left <= 0:
             self._end_rest("gave_up", error.code)
             return None
         error.retry_after = min(delay, left)
         return error
 
-    async def _park(self, delay: float, message: str, *, counts: bool) -> float:
-        async with self._sessions.for_workspace(UUID(self._command.workspace_id)) as session:
-            return await repository.park(
+    async def _park(self, delay: float, message: str) -> float:
+        async with self._sessions.for_workspace(self._workspace_id) as session:
+            return await waiting.park(
                 session,
+                self._workspace_id,
                 UUID(self._command.job_id),
                 self._command.provider,
                 delay_seconds=delay,
                 error=message,
-                counts=counts,
+                max_wait_seconds=self._job.max_wait_seconds,
             )
+
+    async def _throttle(self, delay: float, message: str) -> None:
+        async with self._sessions.for_workspace(self._workspace_id) as session:
+            job_id, provider = UUID(self._command.job_id), self._command.provider
+            await waiting.throttle(session, job_id, provider, delay_seconds=delay, error=message)
 
     async def _try_again(self) -> AppError | None:
         """Calls failed while the circuit stayed closed: try those records again, within bounds."""

@@ -66,24 +66,28 @@ class Ending:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What a flush came to: (position, credits) of the new answers that cost something, and, where its answers ended
+    a wait of the job for the provider, since when that was."""
+
+    charged: Sequence[tuple[int, int]]
+    parked_since: datetime | None
+
+
+# Outcomes by which the provider is seen to be back.
+_ANSWERED = frozenset({"found", "missed", "unreachable", "rejected"})
+
 _BEGIN = text("""
     UPDATE enrichment_jobs
     SET status = CASE desired_state WHEN 'paused' THEN 'paused' ELSE 'running' END,
-        started_at = coalesce(started_at, now()), alive_at = now()
+        started_at = coalesce(started_at, now()), alive_at = now(), run_id = coalesce(:run_id, run_id)
     WHERE id = :job_id AND finished_at IS NULL
     RETURNING desired_state, total, chunk, "window"
-""")
-# While a job is paused its waiting does not count.
-_STOP_WAITING = text("""
-    UPDATE enrichment_job_providers
-    SET waited_seconds = waited_seconds + extract(epoch FROM now() - waiting_since),
-        waiting_since = NULL, waiting_until = NULL
-    WHERE job_id = :job_id AND waiting_since IS NOT NULL
 """)
 _FIRST_OPEN = text("""
     SELECT position FROM enrichment_records WHERE job_id = :job_id AND status = 'pending' ORDER BY position LIMIT 1
 """)
-_PROVIDERS = text("SELECT provider FROM enrichment_job_providers WHERE job_id = :job_id ORDER BY position")
 
 _JOB = text("""
     SELECT j.finished_at IS NOT NULL AS finished, j.desired_state, j.entity, j.fields, j.min_confidence, j.on_outage,
@@ -151,26 +155,23 @@ _WRITE = text("""
               FROM ended) AS c
         WHERE j.id = :job_id
     ), told AS (
-        UPDATE enrichment_job_providers
-        SET calls = calls + :calls, errors = errors + :errors,
-            matches = matches + (SELECT count(*) FROM new WHERE outcome = 'found'),
-            waited_seconds = waited_seconds
-                + CASE WHEN :answered_any THEN coalesce(extract(epoch FROM now() - waiting_since), 0) ELSE 0 END,
-            waiting_since = CASE WHEN :answered_any THEN NULL ELSE waiting_since END,
-            waiting_until = CASE WHEN :answered_any THEN NULL ELSE waiting_until END
-        WHERE job_id = :job_id AND provider = :provider
+        UPDATE enrichment_job_providers AS p
+        SET calls = p.calls + :calls, errors = p.errors + :errors,
+            matches = p.matches + (SELECT count(*) FROM new WHERE outcome = 'found'),
+            waited_seconds = p.waited_seconds
+                + CASE WHEN :answered_any THEN coalesce(extract(epoch FROM now() - p.waiting_since), 0) ELSE 0 END,
+            parked_since = CASE WHEN :answered_any THEN NULL ELSE p.parked_since END,
+            waiting_since = CASE WHEN :answered_any THEN NULL ELSE p.waiting_since END,
+            waiting_until = CASE WHEN :answered_any THEN NULL ELSE p.waiting_until END
+        FROM enrichment_job_providers AS before
+        WHERE p.job_id = :job_id AND p.provider = :provider AND before.job_id = :job_id AND before.provider = :provider
+        RETURNING before.parked_since
     )
-    SELECT position, credits FROM new WHERE credits > 0 ORDER BY position
+    SELECT position, credits, NULL AS parked_since FROM new WHERE credits > 0
+    UNION ALL
+    SELECT NULL, NULL, parked_since FROM told WHERE :answered_any AND parked_since IS NOT NULL
+    ORDER BY position
 """)
-
-_PARK = text("""
-    UPDATE enrichment_job_providers
-    SET waiting_since = CASE WHEN :counts THEN coalesce(waiting_since, now()) ELSE waiting_since END,
-        waiting_until = now() + make_interval(secs => :delay_seconds), last_error = :error
-    WHERE job_id = :job_id AND provider = :provider
-    RETURNING waited_seconds + coalesce(extract(epoch FROM now() - waiting_since), 0) AS waited_seconds
-""")
-_ALIVE = text("UPDATE enrichment_jobs SET alive_at = now() WHERE id = :job_id AND finished_at IS NULL")
 
 _SETTLE_LOCK = text("""
     SELECT status, desired_state, held, charged, finished_at IS NOT NULL AS finished FROM enrichment_jobs
@@ -185,6 +186,7 @@ _FINISH = text("""
         cancelled = cancelled + CASE WHEN :records = 'cancelled' THEN :ended ELSE 0 END,
         failed = failed + CASE WHEN :records = 'failed' THEN :ended ELSE 0 END
     WHERE id = :job_id
+    RETURNING total, matched, partial, not_found, failed, cancelled, created_at, finished_at
 """)
 _DROP_RESERVATIONS = text("DELETE FROM enrichment_reservations WHERE job_id = :job_id")
 
@@ -197,22 +199,15 @@ class Begun:
     window: int
 
 
-async def begin(session: Session, job_id: UUID) -> Begun | None:
-    """Mark an unfinished job running (or paused, where that is wanted); None for one that is finished or absent."""
-    row = (await session.execute(_BEGIN, {"job_id": job_id})).mappings().one_or_none()
+async def begin(session: Session, job_id: UUID, *, run_id: UUID | None) -> Begun | None:
+    """Mark an unfinished job running (or paused, where that is wanted), by this workflow run where it is one; None for
+    one that is finished or absent."""
+    row = (await session.execute(_BEGIN, {"job_id": job_id, "run_id": run_id})).mappings().one_or_none()
     return Begun(**row) if row else None
-
-
-async def stop_waiting(session: Session, job_id: UUID) -> None:
-    await session.execute(_STOP_WAITING, {"job_id": job_id})
 
 
 async def first_open_position(session: Session, job_id: UUID) -> int | None:
     return (await session.execute(_FIRST_OPEN, {"job_id": job_id})).scalar_one_or_none()
-
-
-async def providers_in_order(session: Session, job_id: UUID) -> tuple[str, ...]:
-    return tuple((await session.execute(_PROVIDERS, {"job_id": job_id})).scalars())
 
 
 async def running_job(session: Session, job_id: UUID, provider: str) -> RunningJob | None:
@@ -247,8 +242,8 @@ async def write_flush(
     endings: Sequence[Ending],
     calls: int,
     errors: int,
-) -> list[tuple[int, int]]:
-    """Store answers, endings and counters; return (position, credits) of the new answers that cost something.
+) -> Flushed:
+    """Store answers, endings and counters.
 
     What ends a leader ends its followers, wherever they are.
     """
@@ -267,31 +262,16 @@ async def write_flush(
             "endings": orjson.dumps(endings).decode(),
             "calls": calls,
             "errors": errors,
-            "answered_any": any(answer.outcome in ("found", "missed", "unreachable") for answer in answers),
+            "answered_any": any(answer.outcome in _ANSWERED for answer in answers),
         },
     )
-    return [(row.position, row.credits) for row in rows]
-
-
-async def park(
-    session: Session, job_id: UUID, provider: str, *, delay_seconds: float, error: str, counts: bool
-) -> float:
-    """Note that the job waits for the provider; return how many seconds it has waited for it in all.
-
-    `counts`: the wait is an outage, which is limited by the job's max_wait_seconds; a throttle is not.
-    """
-    waited = await session.execute(
-        _PARK,
-        {
-            "job_id": job_id,
-            "provider": provider,
-            "delay_seconds": delay_seconds,
-            "error": error,
-            "counts": counts,
-        },
-    )
-    await session.execute(_ALIVE, {"job_id": job_id})
-    return float(waited.scalar_one())
+    charged, parked_since = [], None
+    for row in rows:
+        if row.position is None:
+            parked_since = row.parked_since
+        else:
+            charged.append((row.position, row.credits))
+    return Flushed(charged, parked_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,12 +293,29 @@ async def end_open_records(session: Session, job_id: UUID, status: str, reason: 
     return ended.rowcount
 
 
-async def finish(session: Session, job_id: UUID, *, status: str, error: str | None, records: str, ended: int) -> None:
-    await session.execute(
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """How many records of the job ended how, and when."""
+
+    total: int
+    matched: int
+    partial: int
+    not_found: int
+    failed: int
+    cancelled: int
+    created_at: datetime
+    finished_at: datetime
+
+
+async def finish(
+    session: Session, job_id: UUID, *, status: str, error: str | None, records: str, ended: int
+) -> FinishedJob:
+    """Mark the job finished, `ended` of whose records were just ended as `records` says."""
+    finished = await session.execute(
         _FINISH, {"job_id": job_id, "status": status, "error": error, "records": records, "ended": ended}
     )
     await session.execute(_DROP_RESERVATIONS, {"job_id": job_id})
-    await stop_waiting(session, job_id)
+    return FinishedJob(**finished.mappings().one())
 
 
 # A lookup's row is replaced, not added to: it always says what that lookup may still charge.

@@ -62,6 +62,8 @@ enrichment_jobs = Table(
     # Last committed answer, and last sign of life of any kind (the reconciler looks for silence).
     Column("answered_at", DateTime(timezone=True)),
     Column("alive_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # The workflow run that planned last.
+    Column("run_id", Uuid),
     UniqueConstraint("workspace_id", "id"),
     ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["workspace_id", "retry_of"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"]),
@@ -87,7 +89,9 @@ enrichment_job_providers = Table(
     Column("calls", BigInteger, nullable=False, server_default="0"),
     Column("matches", BigInteger, nullable=False, server_default="0"),
     Column("errors", BigInteger, nullable=False, server_default="0"),
-    # The wait that is going on, and what earlier waits of this job for this provider came to.
+    # Since when the job waits for the provider's recovery, to its next answer.
+    Column("parked_since", DateTime(timezone=True)),
+    # Of that what counts: the part that is going on, and what earlier parts and waits came to.
     Column("waiting_since", DateTime(timezone=True)),
     Column("waiting_until", DateTime(timezone=True)),
     Column("waited_seconds", Float, nullable=False, server_default="0"),

@@ -64,6 +64,7 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    run_id: UUID | None
     now: datetime
     providers: Sequence[JobProvider]
 
@@ -105,7 +106,8 @@ _status = case((_is_waiting, "waiting"), else_=_job.status)
 # Of a provider that nothing is known of the circuit is closed.
 _providers = text("""
     (SELECT json_agg(json_build_array(
-                p.provider, p.calls, p.matches, p.errors, coalesce(h.circuit, 'closed'),
+                p.provider, p.calls, p.matches, p.errors,
+                CASE WHEN h.opens_until <= now() THEN 'half_open' ELSE coalesce(h.circuit, 'closed') END,
                 CASE WHEN p.waiting_until > now() THEN p.waiting_until END,
                 p.waiting_until > now() AND p.waiting_since IS NULL) ORDER BY p.position)
      FROM enrichment_job_providers AS p LEFT JOIN provider_health AS h USING (provider)
@@ -117,7 +119,7 @@ _JOBS = select(
         for name in (
             "id", "retry_of", "entity", "error", "columns", "fields", "on_outage", "max_wait_seconds", "max_credits",
             "min_confidence", "reuse_within_seconds", "total", "matched", "partial", "not_found", "failed",
-            "cancelled", "held", "charged", "created_at", "started_at", "finished_at",
+            "cancelled", "held", "charged", "created_at", "started_at", "finished_at", "run_id",
         )
     ),
     _status.label("status"),

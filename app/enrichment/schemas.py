@@ -19,6 +19,7 @@ from workflows import ids
 MAX_WAIT_SECONDS = 30 * 86_400.0
 _MAX_CREDITS = 10**15
 _ID = "019d6f0e-4f3a-7c21-9a51-0d8c5c2f7a10"
+_RUN_ID = "019d6f0e-5b1c-7d02-8f44-1c7a9e6b3d25"
 
 Outcome = Literal[
     "found", "missed", "reused", "unreachable", "skipped_outage", "gave_up", "rejected", "malformed", "budget"
@@ -172,18 +173,18 @@ class WorkflowOut(BaseModel):
     """The workflow that does the job."""
 
     id: str
-    run_id: str | None
+    run_id: UUID | None = Field(description="Of its run; of the latest where there were several. Null until it begins.")
     url: str | None = Field(description="In the Temporal UI, on the embedded stack.")
 
     @classmethod
-    def of(cls, job_id: UUID, settings: Settings) -> Self:
-        workflow_id = ids.enrichment_job(str(job_id))
+    def of(cls, job: Job, settings: Settings) -> Self:
+        workflow_id = ids.enrichment_job(str(job.id))
         url = None
         # That UI shows all tenants.
         if settings.environment == "local" and settings.temporal.ui_url:
             base = settings.temporal.ui_url.rstrip("/")
             url = f"{base}/namespaces/{settings.temporal.namespace}/workflows/{workflow_id.replace('/', '%2F')}"
-        return cls(id=workflow_id, run_id=None, url=url)
+        return cls(id=workflow_id, run_id=job.run_id, url=url)
 
 
 class JobOut(BaseModel):
@@ -225,7 +226,7 @@ class JobOut(BaseModel):
                             "waiting_until": None,
                         }
                     ],
-                    "workflow": {"id": f"enrichment-job/{_ID}", "run_id": None, "url": None},
+                    "workflow": {"id": f"enrichment-job/{_ID}", "run_id": _RUN_ID, "url": None},
                     "created_at": "2026-11-21T09:30:00.000000Z",
                     "started_at": "2026-11-21T09:30:00.214000Z",
                     "finished_at": None,
@@ -283,7 +284,7 @@ class JobOut(BaseModel):
             ),
             credits=JobCreditsOut(held=service.credits_held(job), charged=job.charged),
             providers=[JobProviderOut.of(provider) for provider in job.providers],
-            workflow=WorkflowOut.of(job.id, settings),
+            workflow=WorkflowOut.of(job, settings),
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
@@ -303,7 +304,9 @@ class AttemptOut(BaseModel):
     """A provider's turn with the record."""
 
     provider: str
-    outcome: Outcome = Field(description="`reused`: the answer was bought for another record of the job.")
+    outcome: Outcome = Field(
+        description="`reused`: the answer was bought for another record of the job, or by the job that it retries."
+    )
     credits: int
     at: datetime
 

@@ -12,7 +12,7 @@ from app.db import OwnRead, Session, Sessions
 from app.enrichment import repository
 from app.enrichment.errors import JobCancelling, JobFinished
 from app.enrichment.repository import DesiredState, Job, JobFilter, RecordStatus, StoredRecord
-from app.enrichment.waterfall import StoredAnswer, Value, merge
+from app.enrichment.waterfall import REUSED, StoredAnswer, Value, merge
 from app.errors import NotFound
 from app.outbox import service as outbox
 from app.providers.ports import JsonValue
@@ -23,7 +23,8 @@ WaitingFor: TypeAlias = Literal["outage", "quota", "credits", "pause"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A provider's turn with a record. `outcome` is "reused" where the answer was bought for another record."""
+    """A provider's turn with a record. `outcome` is "reused" where the answer was bought for another record, or by the
+    job that this one retries."""
 
     provider: str
     outcome: str
@@ -184,7 +185,7 @@ def _record(job: Job, stored: StoredRecord, answers: Sequence[StoredAnswer]) -> 
         attempts=[
             Attempt(
                 answer.provider,
-                "reused" if is_follower else answer.outcome,
+                REUSED if is_follower or answer.reason == REUSED else answer.outcome,
                 0 if is_follower else answer.credits,
                 answer.answered_at,
             )

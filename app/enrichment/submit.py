@@ -157,6 +157,8 @@ async def _start(
         settings=door.settings,
         retry_of=retry_of,
     )
+    if retry_of is not None:
+        await repository.keep_answers(session, door.caller.workspace_id, job_id, retry_of=retry_of)
     await audit_log.record(
         session,
         door.caller.workspace_id,

@@ -16,6 +16,7 @@ from app.db import Session
 from app.enrichment.intake import INVALID_INPUT, InputRow
 from app.enrichment.models import enrichment_job_providers, enrichment_jobs
 from app.enrichment.options import Choice, JobOptions
+from app.enrichment.waterfall import REUSED
 from app.errors import Unavailable
 from app.settings import EnrichmentSettings
 
@@ -76,6 +77,17 @@ _STAGE_RETRY = text("""
                           WHERE a.job_id = r.job_id AND a.position = r.leader
                             AND a.outcome IN ('skipped_outage', 'gave_up', 'rejected', 'malformed', 'budget')))
     ORDER BY r.position
+""")
+# A record is known by its key; its answers are those of its leader, which may be another in each of the jobs.
+_KEEP_ANSWERS = text("""
+    INSERT INTO enrichment_answers (workspace_id, job_id, position, provider, outcome, reason, found, answered_at)
+    SELECT :workspace_id, :job_id, r.position, a.provider, a.outcome,
+           CASE a.outcome WHEN 'found' THEN :reused ELSE a.reason END, a.found, a.answered_at
+    FROM enrichment_records AS r
+         JOIN enrichment_records AS earlier ON earlier.job_id = :retry_of AND earlier.key = r.key
+         JOIN enrichment_answers AS a ON a.job_id = :retry_of AND a.position = earlier.leader
+         JOIN enrichment_job_providers AS p ON p.job_id = :job_id AND p.provider = a.provider
+    WHERE r.job_id = :job_id AND r.leader = r.position AND a.outcome IN ('found', 'missed', 'unreachable')
 """)
 
 
@@ -186,6 +198,13 @@ async def insert_job(
     await session.execute(
         _INSERT_RECORDS, {"workspace_id": workspace_id, "job_id": job_id, "invalid_input": INVALID_INPUT}
     )
+
+
+async def keep_answers(session: Session, workspace_id: UUID, job_id: UUID, *, retry_of: UUID) -> None:
+    """Give the records of the job what its providers answered about them in the job that it retries: they are asked
+    for what they did not answer, and nothing is paid twice."""
+    parameters = {"workspace_id": workspace_id, "job_id": job_id, "retry_of": retry_of, "reused": REUSED}
+    await session.execute(_KEEP_ANSWERS, parameters)
 
 
 def _line(row: InputRow) -> str:

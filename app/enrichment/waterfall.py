@@ -15,6 +15,9 @@ from app.providers.ports import JsonValue
 Outcome = Literal["found", "missed", "unreachable", "skipped_outage", "gave_up", "rejected", "malformed", "budget"]
 RecordStatus = Literal["matched", "partial", "not_found", "failed"]
 
+# The reason of a found answer that was not bought for this job.
+REUSED = "reused"
+
 # Why a record without a single value failed rather than was not found: the first of these among its outcomes.
 # With none of them every provider said that it does not know, which is an answer.
 _FAILURES: Mapping[str, str] = {

@@ -127,7 +127,14 @@ def _servers(addresses: Addresses) -> dict[str, str]:
 def _sandbox(addresses: Addresses) -> dict[str, str]:
     if addresses.sandbox_url is None:
         return {}
+    # The sandbox has no quotas, unless it is told to; a vendor that the user has named instead has.
+    unlimited = {
+        f"HOLDFAST_PROVIDERS__{vendor}__QUOTAS": "[]"
+        for vendor in ("HUNTER", "APOLLO")
+        if f"HOLDFAST_PROVIDERS__{vendor}__BASE_URL" not in os.environ
+    }
     return {
+        **unlimited,
         "HOLDFAST_PROVIDERS__HUNTER__BASE_URL": f"{addresses.sandbox_url}/hunter/v2",
         "HOLDFAST_PROVIDERS__HUNTER__API_KEY": "sandbox-key",
         "HOLDFAST_PROVIDERS__APOLLO__BASE_URL": f"{addresses.sandbox_url}/apollo/api/v1",

@@ -9,7 +9,7 @@ from app.local.process import Command, script
 
 # Those of app/temporal.py, whose client the supervisor does without. The worker adds what is missing, but a server
 # whose database was lost must know them before the workers that still run start anything.
-SEARCH_ATTRIBUTES = ("WorkspaceId", "Process", "Provider", "Outcome")
+SEARCH_ATTRIBUTES = {"WorkspaceId": "Keyword", "Process": "Keyword", "Provider": "KeywordList", "Outcome": "Keyword"}
 
 NAMESPACE_PATH = "/api/v1/namespaces/default"
 
@@ -51,6 +51,6 @@ def server(
             *(() if database is None else ("--db-filename", str(database))),
             *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"),
             *(part for key, value in config.items() for part in ("--dynamic-config-value", f"{key}={value}")),
-            *(part for name in SEARCH_ATTRIBUTES for part in ("--search-attribute", f"{name}=Keyword")),
+            *(part for name, kind in SEARCH_ATTRIBUTES.items() for part in ("--search-attribute", f"{name}={kind}")),
         )
     )

@@ -7,12 +7,13 @@ from pathlib import Path
 import aiosmtplib
 
 from app.db import new_id
-from app.mail.errors import MailRefused
+from app.mail.errors import MailDeferred, MailRefused
 from app.mail.message import message_of
 from app.mail.ports import Mail, Mailer
 from app.settings import MailSettings
 
 _SMTP_SECONDS = 20
+_PERMANENT = 500
 
 
 def mailer_of(settings: MailSettings) -> Mailer:
@@ -43,7 +44,7 @@ class DirectoryMailer:
         try:
             await asyncio.to_thread(self._write, content)
         except OSError as error:
-            raise MailRefused(f"The mail could not be written: {error.strerror}.") from error
+            raise MailDeferred(f"The mail could not be written: {error.strerror}.") from error
 
     def _write(self, content: bytes) -> None:
         path = self._directory / f"{new_id()}.eml"
@@ -78,4 +79,15 @@ class SmtpMailer:
             )
         except (aiosmtplib.SMTPException, OSError) as error:
             # What the server says may repeat the address, and is no caller's business.
-            raise MailRefused(f"The mail server did not take the mail ({type(error).__name__}).") from error
+            refusal = MailRefused if _is_final(error) else MailDeferred
+            raise refusal(f"The mail server did not take the mail ({type(error).__name__}).") from error
+
+
+def _is_final(error: Exception) -> bool:
+    """RFC 5321, 4.2.1: 5yz is a "permanent negative completion", 4yz asks to be tried again (greylisting does)."""
+    match error:
+        case aiosmtplib.SMTPRecipientsRefused():
+            return all(each.code >= _PERMANENT for each in error.recipients)
+        case aiosmtplib.SMTPResponseException():
+            return error.code >= _PERMANENT
+    return isinstance(error, aiosmtplib.SMTPNotSupported)

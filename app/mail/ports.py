@@ -18,5 +18,5 @@ class Mailer(Protocol):
     """A way for mails to leave."""
 
     async def send(self, mail: Mail) -> None:
-        """Hand the mail over. Raises MailRefused where it was not taken."""
+        """Hand the mail over. Raises MailRefused where it was not taken, MailDeferred where it may be later."""
         ...

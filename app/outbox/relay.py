@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.common import (
     Priority,
-    SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDReusePolicy,
@@ -26,7 +25,7 @@ from app.errors import Unavailable
 from app.outbox import repository
 from app.outbox.repository import Command
 from app.settings import OutboxSettings, TemporalSettings
-from app.temporal import reaching_temporal
+from app.temporal import PROCESS, WORKSPACE_ID, reaching_temporal
 from workflows import options
 
 log = structlog.get_logger(__name__)
@@ -34,9 +33,6 @@ log = structlog.get_logger(__name__)
 _BATCH = 100
 _RPC_TIMEOUT = timedelta(seconds=5)
 _LONGEST_DELAY_SECONDS = 60.0
-
-WORKSPACE_ID = SearchAttributeKey.for_keyword("WorkspaceId")
-PROCESS = SearchAttributeKey.for_keyword("Process")
 
 
 class Relay:
@@ -56,6 +52,7 @@ class Relay:
         self._client = client
         self._settings = settings
         self._queue = temporal.task_queue_prefix + options.WORKFLOWS
+        self._weights = temporal.fairness_weights
         self._id = new_id()
         self._due = asyncio.Event()
         self._oldest = Gauge(
@@ -122,15 +119,22 @@ class Relay:
         return None
 
     async def _start(self, command: Command) -> None:
+        # Commands that were written before there was a choice do not say.
+        again = command.body.get("again", False)
         await self._client.start_workflow(
             command.body["workflow"],
             command.body["argument"],
             id=command.workflow_id,
             task_queue=self._queue,
             task_timeout=options.WORKFLOW_TASK_TIMEOUT,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_reuse_policy=(
+                WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
+            ),
             static_summary=command.body["summary"],
-            priority=Priority(fairness_key=str(command.workspace_id)),
+            # Inherited by all that the workflow starts: its activities, and the run that it continues as.
+            priority=Priority(
+                fairness_key=str(command.workspace_id), fairness_weight=self._weights.get(command.workspace_id)
+            ),
             search_attributes=TypedSearchAttributes(
                 [
                     SearchAttributePair(WORKSPACE_ID, str(command.workspace_id)),

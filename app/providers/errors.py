@@ -6,8 +6,10 @@ A miss is data, an error is an exception. The taxonomy, with each vendor's wordi
     ├── InvalidQuery       the vendor refuses this input; final for this record
     ├── KeyRefusal         the vendor does not serve this key; no verdict on the vendor's health
     │   ├── CredentialRejected the vendor refuses the key; final for this workspace and vendor
+    │   │   └── SwitchedOff        we ask the vendor nothing, whatever the key; ends work in the same way
     │   └── PaymentRequired    the vendor account has no credits left; final until somebody pays
     ├── RateLimited        a window is spent; retry after its reset; no verdict on the vendor's health
+    │   └── Throttled          we did not ask: our own quota, the vendor's hint, or the slow start after an outage
     ├── Malformed          an answer that cannot be read; one retry, then final for this record
     └── Refusal            not now, through no fault of the input; Temporal retries
         ├── Transient      this call failed (5xx, timeout, broken connection); evidence for the circuit
@@ -45,6 +47,10 @@ class CredentialRejected(KeyRefusal):
     code = "credential_rejected"
 
 
+class SwitchedOff(CredentialRejected):
+    code = "provider_switched_off"
+
+
 class PaymentRequired(KeyRefusal):
     code = "payment_required"
 
@@ -52,6 +58,10 @@ class PaymentRequired(KeyRefusal):
 class RateLimited(ProviderError):
     code = "provider_rate_limited"
     retryable = True
+
+
+class Throttled(RateLimited):
+    pass
 
 
 class Malformed(ProviderError):

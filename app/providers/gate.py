@@ -1,22 +1,34 @@
 """The only way to a provider."""
 
-import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter, time
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from pydantic import SecretStr
 
 from app.deadline import Deadline
-from app.providers.breaker import Breaker
-from app.providers.errors import CircuitOpen, CredentialRejected, KeyRefusal, ProviderError, Transient
+from app.providers.bulkhead import Bulkhead
+from app.providers.circuit import Circuit
+from app.providers.errors import (
+    CircuitOpen,
+    CredentialRejected,
+    KeyRefusal,
+    ProviderError,
+    RateLimited,
+    SwitchedOff,
+    Throttled,
+    Transient,
+)
 from app.providers.metrics import ProviderMetrics
-from app.providers.ports import Answer, Capabilities, CircuitView, Query
+from app.providers.ports import Answer, Capabilities, CircuitView, Query, RateInfo
+from app.providers.quota import INSTALLATION, Quota
 
 # Calls that success rate and p95 look back on.
 RECENT_CALLS = 1000
+
+_VERIFICATION = Query("company", "verify", {})
 
 Given = TypeVar("Given")
 Got = TypeVar("Got")
@@ -57,6 +69,13 @@ class KeyedAdapter(Adapter, Protocol):
         """One free call with this key. Raises a ProviderError: of a KeyRefusal where the vendor does not take it."""
 
 
+@runtime_checkable
+class AnnouncingAdapter(Adapter, Protocol):
+    """The adapter of a vendor whose answers say how many calls are left; the gate sets `announce`."""
+
+    announce: Callable[[Query, Sequence[RateInfo]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class SourceStats:
     """The last calls, at most RECENT_CALLS: the share that got an answer, and the time that 95 % of them stayed below.
@@ -69,37 +88,56 @@ class SourceStats:
 class GatedSource:
     """A provider behind its gate, in this order:
 
-    1. **availability**: switched off, or without the credential it needs, neither the installation's nor one that the
-       query brings, nothing is asked (CredentialRejected).
+    1. **availability**: switched off, by the settings or an operator, nothing is asked (SwitchedOff), nor without the
+       credential it needs, neither the installation's nor one that the query brings (CredentialRejected).
     2. **circuit**: while it is open a call is refused at once (CircuitOpen, `retry_after` the time until the next
        probe) and takes no place in the queue.
-    3. **bulkhead**: at most `concurrency` calls are under way; the others wait here, first come, first served.
-    4. **circuit** again, for what changed during the wait: the call is admitted, or it is the one probe.
-    5. **adapter**, for at most its `timeout_seconds`; then it is cancelled and the call failed (Transient).
-    6. **verdict**: the answer or the class of the error goes to the circuit, the metrics and the statistics. A
-       cancelled call is no verdict.
+    3. **bulkhead**: at most `concurrency` calls are under way; the others wait here, workspaces in turn, and inside of
+       one first come, first served.
+    4. **quota**: the call takes a token of its credential, of all processes together. Where the next one is less than
+       a second away it waits, with its place; else it is put off (Throttled, `retry_after` the time until there may be
+       one). So it is while the provider has asked for time, and during the slow start after an outage. Whoever waited,
+       here or before, and is no longer wanted, is put off too.
+    5. **circuit** again, for what changed during the wait: the call is admitted, or it is the one probe that all
+       processes together may make.
+    6. **adapter**, for at most its `timeout_seconds`; then it is cancelled and the call failed (Transient).
+    7. **verdict**: the answer or the class of the error goes to the circuit, the quota, the metrics and the statistics.
+       A cancelled call is no verdict.
+
+    The check of a key (`verify`) goes the same way, but for the quota: it is no workspace's yet, and a call that most
+    vendors do not count.
     """
 
     def __init__(
         self,
         adapter: Adapter,
-        breaker: Breaker,
+        circuit: Circuit,
         metrics: ProviderMetrics,
         *,
         concurrency: int,
+        quota: Quota | None = None,
         is_enabled: bool = True,
         has_credential: bool = True,
     ) -> None:
         self._adapter = adapter
-        self._breaker = breaker
+        self._circuit = circuit
         self._deadline = Deadline(adapter.timeout_seconds)
-        self._bulkhead = asyncio.Semaphore(concurrency)
+        self._bulkhead = Bulkhead(concurrency)
+        self._quota = quota or Quota(adapter.name)
+        circuit.on_recovery = self._quota.recover
+        if isinstance(adapter, AnnouncingAdapter):
+            adapter.announce = self._announced
         self._in_flight = 0
         self._is_enabled = is_enabled
         self._is_available = is_enabled and (has_credential or not adapter.capabilities.requires_credential)
         self._last_answer_at: float | None = None
         self._recent: deque[tuple[float, bool]] = deque(maxlen=RECENT_CALLS)
-        self._metrics = metrics.of(adapter.name, in_flight=lambda: self._in_flight, circuit=breaker.view)
+        self._metrics = metrics.of(
+            adapter.name,
+            in_flight=lambda: self._in_flight,
+            queued=lambda: self._bulkhead.waiting,
+            circuit=circuit.view,
+        )
 
     @property
     def name(self) -> str:
@@ -118,8 +156,9 @@ class GatedSource:
 
     @property
     def is_available(self) -> bool:
-        """Whether it is switched on and the installation has the credential that it needs."""
-        return self._is_available
+        """Whether it is switched on, by the settings and by the operators, and the installation has the credential that
+        it needs."""
+        return self._is_available and not self._circuit.is_disabled
 
     @property
     def last_answer_at(self) -> float | None:
@@ -131,37 +170,49 @@ class GatedSource:
 
         Raises a ProviderError. Cancellation aborts the call, or leaves the queue.
         """
-        if not self._is_available and (query.api_key is None or not self._is_enabled):
-            raise CredentialRejected(self.name, "is switched off or has no credential")
-        return await self._pass(query.key, self._adapter.look_up, query)
+        if not self._is_enabled:
+            raise SwitchedOff(self.name, "is switched off")
+        if not self._is_available and query.api_key is None:
+            raise CredentialRejected(self.name, "has no credential")
+        return await self._pass(query, _credential(query), self._adapter.look_up, query)
 
     async def verify(self, api_key: SecretStr) -> None:
         """Ask the provider whether it takes this key, by one free call that goes the same way as every other.
 
-        Raises a ProviderError; of a KeyRefusal where it does not, where it takes none, or is switched off.
+        Raises a ProviderError; of a KeyRefusal where it does not or takes none, SwitchedOff where that cannot be asked.
         """
         adapter = self._adapter
-        if not self._is_enabled or not isinstance(adapter, KeyedAdapter):
-            raise CredentialRejected(self.name, "is switched off or takes no credential")
-        await self._pass("verify", adapter.verify, api_key)
+        if not self._is_enabled:
+            raise SwitchedOff(self.name, "is switched off")
+        if not isinstance(adapter, KeyedAdapter):
+            raise CredentialRejected(self.name, "takes no credential")
+        await self._pass(_VERIFICATION, None, adapter.verify, api_key)
 
-    async def _pass(self, key: str, call: Callable[[Given], Awaitable[Got]], given: Given) -> Got:
+    async def _pass(
+        self, query: Query, credential: str | None, call: Callable[[Given], Awaitable[Got]], given: Given
+    ) -> Got:
         try:
-            self._breaker.check()
-            async with self._bulkhead:
-                with self._breaker.admit(key):
-                    return await self._call(call, given)
-        except CircuitOpen:
-            self._metrics.refused()
+            self._circuit.check()
+            is_late = not self._bulkhead.enter()
+            if is_late:
+                await self._bulkhead.wait(query.workspace_id)
+            try:
+                if is_late and not query.is_wanted():
+                    raise Throttled(self.name, "is no longer to be asked", retry_after=1.0)
+                if credential is not None and not self._quota.take(credential):
+                    await self._quota.wait(credential, query.workspace_id, query.is_wanted)
+                circuit, key = self._circuit, query.key
+                with circuit.admit(key) if circuit.is_closed else await circuit.probe(key):
+                    return await self._call(credential, call, given)
+            finally:
+                self._bulkhead.leave()
+        except (CircuitOpen, Throttled) as error:
+            self._metrics.refused(type(error))
             raise
 
     def circuit(self) -> CircuitView:
         """The circuit as people see it."""
-        return self._breaker.view()
-
-    def restore_circuit(self, state: Literal["closed", "open", "half_open"], opens_until: float | None) -> None:
-        """Take over a persisted circuit, before the first call; see `Breaker.restore`."""
-        self._breaker.restore(state, opens_until)
+        return self._circuit.view()
 
     def stats(self) -> SourceStats:
         """How the last calls went."""
@@ -175,7 +226,10 @@ class GatedSource:
         """Close every connection."""
         await self._adapter.close()
 
-    async def _call(self, call: Callable[[Given], Awaitable[Got]], given: Given) -> Got:
+    def _announced(self, query: Query, rates: Sequence[RateInfo]) -> None:
+        self._quota.announced(_credential(query), rates)
+
+    async def _call(self, credential: str | None, call: Callable[[Given], Awaitable[Got]], given: Given) -> Got:
         outcome: type | None = None
         self._in_flight += 1
         started = perf_counter()
@@ -187,6 +241,8 @@ class GatedSource:
             raise Transient(self.name, f"no answer within {self._deadline.seconds:g} s") from None
         except ProviderError as error:
             outcome = type(error)
+            if isinstance(error, RateLimited) and credential is not None:
+                self._quota.refused(credential, error.retry_after, perf_counter() - started)
             raise
         else:
             outcome = type(answer)
@@ -198,3 +254,7 @@ class GatedSource:
             self._metrics.ended(outcome, seconds)
             if outcome is not None and not issubclass(outcome, KeyRefusal):
                 self._recent.append((seconds, not issubclass(outcome, ProviderError)))
+
+
+def _credential(query: Query) -> str:
+    return INSTALLATION if query.api_key is None else str(query.workspace_id)

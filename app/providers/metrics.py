@@ -12,6 +12,7 @@ from app.providers.errors import (
     Outage,
     PaymentRequired,
     RateLimited,
+    Throttled,
     Transient,
 )
 from app.providers.ports import CircuitView, Found, Missed, Unreachable
@@ -27,6 +28,7 @@ _OUTCOMES: Mapping[type, str] = {
     CredentialRejected: "credential_rejected",
     PaymentRequired: "payment_required",
     RateLimited: "rate_limited",
+    Throttled: "throttled",
     Malformed: "malformed",
     Transient: "transient",
     Outage: "outage",
@@ -40,7 +42,7 @@ class ProviderMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
             "holdfast_provider_calls",
-            "Calls to a provider by what came of them; circuit_open was not made.",
+            "Calls to a provider by what came of them; circuit_open and throttled were not made.",
             ("provider", "outcome"),
             registry=registry,
         )
@@ -57,6 +59,12 @@ class ProviderMetrics:
             ("provider",),
             registry=registry,
         )
+        self._queued = Gauge(
+            "holdfast_provider_calls_queued",
+            "Calls to a provider that wait for a free slot.",
+            ("provider",),
+            registry=registry,
+        )
         self._circuit = Gauge(
             "holdfast_provider_circuit_state",
             "Circuit of a provider: 0 closed, 1 half open, 2 open.",
@@ -64,9 +72,28 @@ class ProviderMetrics:
             registry=registry,
         )
 
-    def of(self, provider: str, *, in_flight: Callable[[], int], circuit: Callable[[], CircuitView]) -> "CallMetrics":
+        self._transitions = Counter(
+            "holdfast_provider_circuit_transitions",
+            "Changes of a circuit that this process made; those that it learned from others are counted there.",
+            ("provider", "state"),
+            registry=registry,
+        )
+
+    def transition(self, view: CircuitView) -> None:
+        """A circuit has become what `view` says."""
+        self._transitions.labels(view.provider, view.state).inc()
+
+    def of(
+        self,
+        provider: str,
+        *,
+        in_flight: Callable[[], int],
+        queued: Callable[[], int],
+        circuit: Callable[[], CircuitView],
+    ) -> "CallMetrics":
         """The metrics of one provider. The gauges ask when they are scraped."""
         self._in_flight.labels(provider).set_function(in_flight)
+        self._queued.labels(provider).set_function(queued)
         self._circuit.labels(provider).set_function(lambda: _STATES[circuit().state])
         outcomes = {kind: self._calls.labels(provider, label) for kind, label in _OUTCOMES.items()}
         return CallMetrics(outcomes, self._calls.labels(provider, "no_verdict"), self._seconds.labels(provider))
@@ -82,9 +109,9 @@ class CallMetrics:
         self._no_verdict = no_verdict
         self._seconds = seconds
 
-    def refused(self) -> None:
-        """A call was not made because the circuit is open."""
-        self._outcomes[CircuitOpen].inc()
+    def refused(self, kind: type) -> None:
+        """A call was not made: CircuitOpen or Throttled."""
+        self._outcomes[kind].inc()
 
     def ended(self, outcome: type | None, seconds: float) -> None:
         """A call ended in an answer or error of this class; None for one that was cancelled or broke in our code."""

@@ -4,8 +4,9 @@ Canonical fields and their meaning are those of docs/providers.md: domains lower
 countries ISO 3166-1 alpha-2 in ``country_code``, handles as URLs, empty strings never.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
@@ -34,12 +35,18 @@ SUBJECT_KEYS: Mapping[Entity, tuple[str, ...]] = {
 }
 
 
+def always() -> bool:
+    """For calls that are made however long they waited."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One subject to look up. `subject` holds normalised inputs (a subset of SUBJECT_KEYS[entity]);
     `key` names it uniquely (``example.com``, ``ana@example.com``) and is what circuits count evidence by. `fields` are
     those that are asked for, None for all: an adapter may leave out the others. `api_key` is the workspace's own key to
-    the provider, None for that of the installation. `workspace_id` is whose call it is."""
+    the provider, None for that of the installation. `workspace_id` is whose call it is. `is_wanted` is asked once more
+    after a wait, before the call is made."""
 
     entity: Entity
     key: str
@@ -47,6 +54,7 @@ class Query:
     fields: Collection[str] | None = None
     api_key: SecretStr | None = None
     workspace_id: UUID | None = None
+    is_wanted: Callable[[], bool] = always
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +87,14 @@ Answer = Found | Missed | Unreachable
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider can do. `fields` it can fill, by entity; `needs`: alternatives of subject keys that it can look
-    up by, e.g. ``({"email"}, {"domain", "full_name"})``."""
+    up by, e.g. ``({"email"}, {"domain", "full_name"})``. `asks_named_hosts`: the host that answers is one that the
+    input names, and how fast it does says nothing of the provider."""
 
     fields: Mapping[Entity, tuple[str, ...]]
     needs: Mapping[Entity, tuple[frozenset[str], ...]]
     requires_credential: bool
     charges_on_miss: bool = False
+    asks_named_hosts: bool = False
 
     def can_look_up(self, query: Query) -> bool:
         """Whether the query holds enough for this provider."""
@@ -106,6 +116,15 @@ class Offer:
     enabled: bool
     own_credential_cost: int
     own_credential: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RateInfo:
+    """What a provider says of one of its windows: `remaining` calls may be made before this one, `seconds` long, is
+    spent."""
+
+    seconds: int
+    remaining: int
 
 
 @runtime_checkable
@@ -147,3 +166,20 @@ class CircuitView:
     provider: str
     state: Literal["closed", "open", "half_open"]
     opens_until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChange:
+    """A change of a provider's circuit that has just been stored for the whole cluster.
+
+    `opens_until` is the time of the next probe, None unless `state` is ``open``. `cause` tells what opened it: failures
+    by code of their error (``{"errors": {"provider_outage": 4}}``), a `sample` message of one of them, which holds no
+    secret, and where a person opened it their `reason`; empty where it is closed. `probes` counts those of this outage.
+    """
+
+    provider: str
+    state: Literal["closed", "open", "half_open"]
+    at: datetime
+    opens_until: datetime | None
+    cause: Mapping[str, JsonValue]
+    probes: int

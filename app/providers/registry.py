@@ -2,19 +2,24 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from app.providers.adapters.apollo import Apollo
 from app.providers.adapters.dns import Dns
 from app.providers.adapters.hunter import Hunter
 from app.providers.adapters.website import Website
-from app.providers.breaker import Breaker
+from app.providers.circuit import Circuit
+from app.providers.circuits import SharedCircuits
 from app.providers.gate import Adapter, GatedSource
 from app.providers.metrics import ProviderMetrics
 from app.providers.ports import CircuitView, Offer
-from app.settings import PREFIX, ProviderSettings, ProvidersSettings, SettingsError
+from app.providers.quota import Quota
+from app.providers.quotas import SharedQuotas
+from app.settings import PREFIX, BreakerSettings, ProviderSettings, ProvidersSettings, SettingsError
 
 # Each takes its section of the settings, which has the same name.
 ADAPTERS: Mapping[str, Callable[[Any], Adapter]] = {
@@ -23,6 +28,12 @@ ADAPTERS: Mapping[str, Callable[[Any], Adapter]] = {
     "hunter": Hunter,
     "apollo": Apollo,
 }
+
+
+log = structlog.get_logger(__name__)
+
+# An answer that takes more of the time it may take than this counts as late.
+_SLOW_SHARE = 0.8
 
 
 def offers(settings: ProvidersSettings) -> Mapping[str, Offer]:
@@ -48,28 +59,58 @@ async def open_sources(
     settings: ProvidersSettings,
     *,
     metrics: CollectorRegistry | None = None,
+    shared: SharedCircuits | None = None,
+    quotas: SharedQuotas | None = None,
     on_transition: Callable[[CircuitView], None] = lambda _: None,
 ) -> AsyncIterator[Mapping[str, GatedSource]]:
     """Every provider, also those that are switched off or lack a credential: they refuse all, so that work which was
     planned for them ends instead of waiting for ever. Connections open with the first call and close at the end.
 
-    `metrics` is where the metrics are registered (None: in a registry of their own); `on_transition` hears of every
-    change of a circuit and must not raise. Raises SettingsError for a section that no adapter can be made of.
+    `metrics` is where the metrics are registered (None: in a registry of their own); `shared` are the circuits of all
+    processes, which these join (None: each decides alone); `quotas` keeps the quotas of all processes (None: there are
+    none); `on_transition` hears of every change that a circuit makes here and must not raise. Raises SettingsError for
+    a section that no adapter can be made of.
     """
     families = ProviderMetrics(metrics or CollectorRegistry())
     async with AsyncExitStack() as stack:
         sources = {}
         for name, adapter, section in _adapters(settings):
             stack.push_async_callback(adapter.close)
+            circuit = Circuit(
+                name,
+                _breaker(adapter, section),
+                shared=shared,
+                call_seconds=adapter.timeout_seconds,
+                on_transition=partial(_transition, families, on_transition),
+            )
+            if shared is not None:
+                shared.add(circuit)
+            quota = Quota(name, section.quotas, quotas)
+            stack.push_async_callback(quota.close)
+            if quotas is not None:
+                quotas.add(quota)
             sources[name] = GatedSource(
                 adapter,
-                Breaker(name, section.breaker, on_transition=on_transition),
+                circuit,
                 families,
+                quota=quota,
                 concurrency=section.concurrency,
                 is_enabled=section.enabled,
                 has_credential=bool(section.api_key),
             )
         yield sources
+
+
+def _transition(metrics: ProviderMetrics, on_transition: Callable[[CircuitView], None], view: CircuitView) -> None:
+    log.warning("circuit changed", provider=view.provider, state=view.state, opens_until=view.opens_until)
+    metrics.transition(view)
+    on_transition(view)
+
+
+def _breaker(adapter: Adapter, section: ProviderSettings) -> BreakerSettings:
+    if section.breaker.slow_seconds is not None or adapter.capabilities.asks_named_hosts:
+        return section.breaker
+    return section.breaker.model_copy(update={"slow_seconds": _SLOW_SHARE * section.timeout_seconds})
 
 
 def _adapters(settings: ProvidersSettings) -> list[tuple[str, Adapter, ProviderSettings]]:

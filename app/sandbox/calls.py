@@ -1,6 +1,10 @@
 """What reached a provider and what it would have billed: the figures that an audit is held against."""
 
+from collections import deque
 from typing import NamedTuple
+
+LOGGED = 100_000
+"""Calls that a log looks back on: some 10 MB."""
 
 
 class Charge(NamedTuple):
@@ -15,9 +19,10 @@ class Charge(NamedTuple):
 
 
 class Calls:
-    """Counters of one provider: two dictionary updates a request, nothing that a measurement would see."""
+    """Counters of one provider, and its log: when each call came, by the sandbox's clock, and the status of its answer,
+    0 where none was sent. Two dictionary updates and an append a request, nothing that a measurement would see."""
 
-    __slots__ = ("_billed", "by_key", "charged", "charged_by_key", "total")
+    __slots__ = ("_billed", "by_key", "charged", "charged_by_key", "log", "total")
 
     def __init__(self) -> None:
         self.reset()
@@ -29,6 +34,7 @@ class Calls:
         self.charged = 0
         self.charged_by_key: dict[str, int] = {}
         self._billed: set[str] = set()
+        self.log: deque[tuple[float, int]] = deque(maxlen=LOGGED)
 
     def receive(self, keys: tuple[str, ...]) -> None:
         """A request came in that asked for these keys: one mostly, several in bulk, none in a free call."""

@@ -1,4 +1,4 @@
-"""The sandbox's own interface: `/_health`, `/_faults`, `/_options`, `/_calls`.
+"""The sandbox's own interface: `/_health`, `/_faults`, `/_options`, `/_calls`, `/_log`.
 
     GET    /_health                 {"status": "ok", "providers": […]}
     GET    /_faults                 the faults in force, by provider
@@ -7,7 +7,8 @@
     GET    /_options                the options of every provider
     PUT    /_options/{provider}     some of them; answers all
     GET    /_calls                  requests received and credits billed, by provider and key
-    DELETE /_calls                  204, all counters at zero
+    DELETE /_calls                  204, all counters at zero, all logs empty
+    GET    /_log/{provider}         its last calls: when each came, by the clock that says "now", and its status or 0
 
 What is wrong with a request is said in `{"error": …}` with status 400 (404 for a path, 405 for a method).
 """
@@ -44,6 +45,7 @@ class Control:
             ("_options", "PUT", True): self._set_options,
             ("_calls", "GET", False): self._calls,
             ("_calls", "DELETE", False): self._reset_calls,
+            ("_log", "GET", True): self._log,
         }
 
     def handle(self, request: Request) -> Answer:
@@ -95,6 +97,9 @@ class Control:
 
     def _calls(self, _provider: str, _body: bytes) -> Answer:
         return _json({name: station.calls.as_json() for name, station in self._stations.items()})
+
+    def _log(self, provider: str, _body: bytes) -> Answer:
+        return _json({"now": self._clock(), "calls": list(self._stations[provider].calls.log)})
 
     def _reset_calls(self, _provider: str, _body: bytes) -> Answer:
         for station in self._stations.values():

@@ -34,6 +34,8 @@ class Fate(Enum):
     """The connection is closed without an answer."""
     WITHHELD = "withheld"
     """The connection stays open and nothing comes."""
+    TRUNCATED = "truncated"
+    """Half of the body goes out, and the connection is closed."""
 
 
 class Request(NamedTuple):

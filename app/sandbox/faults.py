@@ -16,9 +16,13 @@ class FaultMode(StrEnum):
     SLOW = "slow"
     HANG = "hang"
     RATE_LIMITED = "rate_limited"
+    RATE_LIMITED_UNANNOUNCED = "rate_limited_unannounced"
+    """Rate limited without a `Retry-After`."""
     QUOTA_EXHAUSTED = "quota_exhausted"
     AUTH = "auth"
     MALFORMED = "malformed"
+    TRUNCATED = "truncated"
+    """The head promises the whole body, half of it comes, and the connection closes."""
     DROP_AFTER_EFFECT = "drop_after_effect"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from app.sandbox.calls import Calls, Charge
-from app.sandbox.checks import flag, one_of
+from app.sandbox.checks import count, flag, one_of, optional
 from app.sandbox.clearbit import company_object, person_object
 from app.sandbox.companies import Companies, clean_domain, clean_email, email_of_handle, is_generic
 from app.sandbox.emulator import (
@@ -39,7 +39,7 @@ from app.sandbox.hunter_answers import (
 )
 from app.sandbox.hunter_emails import HunterEmails
 from app.sandbox.options import LimitedOptions, option
-from app.sandbox.windows import Windows
+from app.sandbox.windows import SECOND, Windows
 
 PLAN_CREDITS = 1_000_000
 FREE_OF_KEY = "/v2/email-count"
@@ -48,13 +48,15 @@ REPEATABLE = ("/v2/email-finder", "/v2/email-verifier")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HunterOptions(LimitedOptions):
-    """`charge_repeats` is about enrichment; a repeated finder or verifier call is free by the documents."""
+    """`charge_repeats` is about enrichment; a repeated finder or verifier call is free by the documents. The documents
+    limit by the second and by the minute."""
 
     hit_rate: float = 0.62
     finder_miss: str = option("null", one_of("null", "404"))
     clearbit_envelope: str = option("bare", one_of("bare", "data"))
     employees_form: str = option("int", one_of("int", "range"))
     charge_repeats: bool = option(True, flag)
+    requests_per_second: int | None = option(None, optional(count))
 
 
 class Hunter:
@@ -114,7 +116,9 @@ class Hunter:
             return UNKNOWN_KEY
         if key.startswith("poor"):
             return QUOTA_EXHAUSTED
-        limit = self.options.requests_per_minute
+        limit, burst = self.options.requests_per_minute, self.options.requests_per_second
+        if burst is not None and self._windows.take(f"{key} {path} second", burst, SECOND).exceeded:
+            return RATE_LIMITED
         if limit is not None and self._windows.take(f"{key} {path}", limit).exceeded:
             return RATE_LIMITED
         return None

@@ -126,6 +126,9 @@ class HttpProtocol(asyncio.Protocol):
             self._loop.call_later(delay, self._due, turn, _payload(answer, method, closes), closes)
         elif answer.fate is Fate.DROPPED:
             self._loop.call_later(delay, self._due, turn, b"", True)
+        elif answer.fate is Fate.TRUNCATED:
+            half = _payload(answer, method, closes)[: -(len(answer.body) // 2) - 1]
+            self._loop.call_later(delay, self._due, turn, half, True)
         # A withheld answer keeps its place for ever, and with it whatever the client asks after it.
         return None
 

@@ -1,14 +1,17 @@
 """A provider as the sandbox runs it: the emulator, what disturbs it at the moment, and what it counted."""
 
+import re
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from app.sandbox.calls import Calls
-from app.sandbox.emulator import DROPPED, WITHHELD, Answer, Emulator
+from app.sandbox.emulator import DROPPED, WITHHELD, Answer, Emulator, Fate
 from app.sandbox.faults import Fault, FaultMode
 from app.sandbox.options import Options
 
 RequestT = TypeVar("RequestT")
+
+_RETRY_AFTER = re.compile(rb"retry-after:[^\r]*\r\n", re.IGNORECASE)
 
 
 class Station(Generic[RequestT]):
@@ -49,8 +52,14 @@ class Station(Generic[RequestT]):
         Every request counts; only what is given, or was given and got lost on the way, costs.
         """
         answer = self._emulator.answer(request)
+        self.calls.receive(answer.keys)
+        answer, delay = self._disturbed(request, answer)
+        # A status line is `HTTP/1.1 200 OK`; what is never answered, or not over HTTP, has none.
+        self.calls.log.append((self._clock(), int(answer.head[9:12] or 0)))
+        return answer, delay
+
+    def _disturbed(self, request: RequestT, answer: Answer) -> tuple[Answer, float]:
         calls = self.calls
-        calls.receive(answer.keys)
         delay = self._latency + answer.delay
         if self._fault is not None and (fault := self.fault) is not None and fault.strikes():
             turn = fault.turn()
@@ -60,6 +69,12 @@ class Station(Generic[RequestT]):
             if fault.mode is FaultMode.DROP_AFTER_EFFECT:
                 calls.charge(answer.charges)
                 return DROPPED, delay
+            if fault.mode is FaultMode.TRUNCATED:
+                calls.charge(answer.charges)
+                return answer._replace(fate=Fate.TRUNCATED), delay
+            if fault.mode is FaultMode.RATE_LIMITED_UNANNOUNCED:
+                answer = self._emulator.failure(FaultMode.RATE_LIMITED, turn, request, answer)
+                return answer._replace(head=_RETRY_AFTER.sub(b"", answer.head)), delay
             if fault.mode is not FaultMode.SLOW:
                 return self._emulator.failure(fault.mode, turn, request, answer), delay
         if answer.charges:

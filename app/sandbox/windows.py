@@ -1,9 +1,10 @@
-"""Rate-limit windows as the vendors keep them: fixed, of one minute, opened by their first request."""
+"""Rate-limit windows as the vendors keep them: fixed, of one minute mostly, opened by their first request."""
 
 from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
+SECOND = 1.0
 MINUTE = 60.0
 
 
@@ -32,14 +33,14 @@ class Windows:
         self._clock = clock
         self._open: dict[str, tuple[float, int]] = {}
 
-    def take(self, name: str, limit: int) -> Usage:
-        """Count a request."""
+    def take(self, name: str, limit: int, seconds: float = MINUTE) -> Usage:
+        """Count a request in the window of that name, which is `seconds` long."""
         now = self._clock()
         opened, used = self._open.get(name, (now, 0))
-        if now - opened >= MINUTE:
+        if now - opened >= seconds:
             opened, used = now, 0
         self._open[name] = (opened, used + 1)
-        return Usage(limit, used + 1, opened + MINUTE - now)
+        return Usage(limit, used + 1, opened + seconds - now)
 
     def clear(self) -> None:
         """Close every window: a new limit counts from its own beginning."""

@@ -3,17 +3,23 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from app.auth.dependencies import caller
 from app.auth.permissions import Caller
 from app.deps import BODY_ERRORS, Resources, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
+from app.idempotency import headers as idempotency
+from app.idempotency.answers import Once, Remembered, Scope
+from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
+from app.idempotency.headers import IdempotencyKey
+from app.idempotency.service import fingerprint
 from app.mail.ports import Mail
 from app.pagination import Before, CursorText, Limit, newest_first, page_of
 from app.team import service
 from app.team.errors import AddressNotVerified, AlreadyMember, LastOwner, TooManyInvitations
 from app.team.letters import invitation_mail
+from app.team.repository import Invitation
 from app.team.schemas import InvitationIn, InvitationOut, MemberCursor, MemberOut, MemberPatch
 
 router = APIRouter(prefix="/workspaces/{workspace_id}", tags=["Members"])
@@ -85,23 +91,44 @@ async def list_invitations(
     operation_id="create_invitation",
     summary="Invite somebody by mail",
     status_code=201,
-    responses=errors(AddressNotVerified, AlreadyMember, TooManyInvitations, *BODY_ERRORS),
+    response_model=Envelope[InvitationOut],
+    responses=errors(
+        AddressNotVerified,
+        AlreadyMember,
+        TooManyInvitations,
+        IdempotencyInProgress,
+        IdempotencyKeyReused,
+        *BODY_ERRORS,
+    ),
     openapi_extra=json_request(InvitationIn),
 )
 async def create_invitation(
-    caller: InvitationsWriter, body: Annotated[InvitationIn, json_body(InvitationIn)], opened: Resources
-) -> Envelope[InvitationOut]:
+    caller: InvitationsWriter,
+    body: Annotated[InvitationIn, json_body(InvitationIn)],
+    opened: Resources,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """The mail has a link that can be used once, within a week, by who has that address. An open invitation of the
     same address ends. Only owners invite owners."""
     settings = opened.settings
-    invitation, token, name = await service.invite(opened.sessions, caller, body.email, body.role, settings.auth)
-    mail = invitation_mail(invitation, token, name, settings.public_url)
+    once = None
+    if idempotency_key is not None:
+        scope = Scope(caller.workspace_id, caller.id, f"POST {router.prefix}/invitations")
+        once = Once(scope, idempotency_key, fingerprint(body.model_dump(mode="json")))
+
+    def answer(made: Invitation) -> Remembered:
+        return Remembered(201, {}, InvitationOut.of(made).model_dump(mode="json"))
+
+    said, made = await service.invite(opened.sessions, caller, body.email, body.role, settings.auth, answer, once=once)
+    if made is None:
+        return idempotency.answer(said, replayed=True)
+    mail = invitation_mail(made.invitation, made.token, made.workspace_name, settings.public_url)
 
     async def letter() -> Mail:
         return mail
 
     opened.mails.post(letter)
-    return envelope(InvitationOut.of(invitation))
+    return idempotency.answer(said, replayed=False)
 
 
 @router.delete(

@@ -4,6 +4,8 @@ Who changes people holds the workspace's row, and reads what is so only then: of
 is the first.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID
 
 from app.audit_log import service as audit_log
@@ -12,6 +14,8 @@ from app.auth.opaque import new_token, token_hash
 from app.auth.permissions import ROLES, Caller, Person, Role
 from app.db import Session, Sessions, new_id
 from app.errors import Forbidden, NoSuchWorkspace, NotFound
+from app.idempotency import service as idempotency
+from app.idempotency.answers import Once, Remembered
 from app.settings import AuthSettings
 from app.team import repository
 from app.team.errors import AddressNotVerified, AlreadyMember, LastOwner, TooManyInvitations
@@ -25,6 +29,15 @@ MAX_MAILS_A_DAY_TO_ONE = 5
 # What only an owner may give, take or touch.
 _OWNER: Role = "owner"
 _MANAGES_PEOPLE = ROLES[ROLES.index("admin") :]
+
+
+@dataclass(frozen=True, slots=True)
+class NewInvitation:
+    """An invitation that was just made, its token, which can never be read again, and the workspace's name."""
+
+    invitation: Invitation
+    token: str
+    workspace_name: str
 
 
 async def lock(session: Session, workspace_id: UUID) -> str:
@@ -104,17 +117,27 @@ async def list_invitations(
 
 
 async def invite(
-    sessions: Sessions, caller: Caller, email: str, role: Role, settings: AuthSettings
-) -> tuple[Invitation, str, str]:
-    """Invite an address; the invitation, its token, which can never be read again, and the workspace's name.
+    sessions: Sessions,
+    caller: Caller,
+    email: str,
+    role: Role,
+    settings: AuthSettings,
+    answer: Callable[[Invitation], Remembered],
+    *,
+    once: Once | None,
+) -> tuple[Remembered, NewInvitation | None]:
+    """Invite an address. `answer` says what the caller is told of the invitation; also returned: the invitation to be
+    mailed, None where it is the answer to an earlier request of `once`.
 
-    An open invitation of the same address ends. Raises AddressNotVerified, AlreadyMember, TooManyInvitations, and
-    Forbidden where an owner is needed.
+    An open invitation of the same address ends. Raises AddressNotVerified, AlreadyMember, TooManyInvitations,
+    Forbidden where an owner is needed, IdempotencyInProgress, IdempotencyKeyReused.
     """
     invitation_id, token = new_id(), new_token()
     async with sessions.for_workspace(caller.workspace_id) as session:
         name = await lock(session, caller.workspace_id)
         await _check_may_manage(session, caller, role)
+        if once is not None and (first := await idempotency.replay_or_begin(session, once)):
+            return first, None
         if caller.user_id is None or not await repository.is_verified(session, caller.user_id):
             raise AddressNotVerified
         if await repository.has_member_with(session, email):
@@ -145,7 +168,10 @@ async def invite(
             ("invitation", str(invitation_id)),
             after={"email": email, "role": role},
         )
-    return invitation, token, name
+        said = answer(invitation)
+        if once is not None:
+            await idempotency.remember(session, once, said)
+    return said, NewInvitation(invitation, token, name)
 
 
 async def withdraw(sessions: Sessions, caller: Caller, invitation_id: UUID) -> None:

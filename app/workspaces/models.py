@@ -15,4 +15,6 @@ workspaces = Table(
     # From then on nobody gets in; CloseWorkspace ends what runs, and says when nothing was left of it.
     Column("deleted_at", DateTime(timezone=True)),
     Column("closed_at", DateTime(timezone=True)),
+    # When the reconciler last asked Temporal how the closing goes on.
+    Column("closing_checked_at", DateTime(timezone=True)),
 )

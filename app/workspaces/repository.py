@@ -34,9 +34,29 @@ _OF_PERSON = text("""
 # One at a time for each person, so that the number is right.
 _COUNT_OWNED = text("SELECT count(*) FROM workspaces_of(:user_id) WHERE role = 'owner'")
 _LOCK_PERSON = text("SELECT pg_advisory_xact_lock(hashtextextended('holdfast.workspaces_of:' || :user_id, 0))")
+_MADE_ONCE = text("SELECT workspace_id FROM workspace_made_once(:user_id, :route, :key)")
 # A setting that is null is not set.
 _SET_SETTINGS = text("""
     UPDATE workspaces SET settings = jsonb_strip_nulls(settings || CAST(:changes AS jsonb)) WHERE id = :workspace_id
+""")
+# A closing that has to be started again and again waits for a person: it is looked at less often the older it is. A
+# command on its way is a sign of life of its own: the relay has it.
+_CLAIM_SILENT = text("""
+    UPDATE workspaces SET closing_checked_at = now()
+    WHERE id IN (
+        SELECT w.id FROM workspaces AS w
+        WHERE w.deleted_at IS NOT NULL AND w.closed_at IS NULL
+          AND coalesce(w.closing_checked_at, w.deleted_at) < now() - greatest(
+                  make_interval(secs => :seconds),
+                  (coalesce(w.closing_checked_at, w.deleted_at) - w.deleted_at) / 10)
+          AND NOT EXISTS (SELECT FROM outbox_commands AS c
+                          WHERE c.workflow_id = 'close-workspace/' || w.id AND c.dead_at IS NULL)
+        ORDER BY coalesce(w.closing_checked_at, w.deleted_at) LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    )
+    RETURNING id
+""")
+_IS_CLOSING = text("""
+    SELECT FROM workspaces WHERE id = :workspace_id AND deleted_at IS NOT NULL AND closed_at IS NULL FOR NO KEY UPDATE
 """)
 _KEEP_OPEN = text("SELECT FROM workspaces WHERE id = :workspace_id AND deleted_at IS NULL FOR SHARE")
 
@@ -64,6 +84,13 @@ async def lock_and_count_owned(session: Session, user_id: UUID) -> int:
     """How many workspaces the person owns, final until the end of the transaction. Needs no workspace."""
     await session.execute(_LOCK_PERSON, {"user_id": str(user_id)})
     return int((await session.execute(_COUNT_OWNED, {"user_id": user_id})).scalar_one())
+
+
+async def made_once(session: Session, user_id: UUID, route: str, key: str) -> UUID | None:
+    """The workspace that the person made last with this Idempotency-Key. Needs no workspace."""
+    values = {"user_id": user_id, "route": route, "key": key}
+    found: UUID | None = (await session.execute(_MADE_ONCE, values)).scalar_one_or_none()
+    return found
 
 
 async def workspace(session: Session, workspace_id: UUID, role: Role) -> Workspace:
@@ -102,3 +129,14 @@ async def mark_closed(session: Session, workspace_id: UUID) -> None:
         .where(_workspace.id == workspace_id, _workspace.closed_at.is_(None))
         .values(closed_at=func.now())
     )
+
+
+async def claim_silent_closings(session: Session, *, seconds: float, limit: int) -> list[UUID]:
+    """Deleted workspaces whose closing was not looked at for so long, or for a tenth of its age where that is more;
+    each counts as looked at from now on. The session is the platform's."""
+    return list((await session.execute(_CLAIM_SILENT, {"seconds": seconds, "limit": limit})).scalars())
+
+
+async def lock_closing(session: Session, workspace_id: UUID) -> bool:
+    """Keep the row to the end of the transaction; False where the workspace is closed, or was never deleted."""
+    return (await session.execute(_IS_CLOSING, {"workspace_id": workspace_id})).one_or_none() is not None

@@ -10,10 +10,15 @@ from app.auth.permissions import Caller, Person
 from app.deps import BODY_ERRORS, OffersDep, Resources, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
 from app.errors import Detail, InvalidRequest
+from app.idempotency import headers as idempotency
+from app.idempotency.answers import Remembered
+from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
+from app.idempotency.headers import IdempotencyKey
 from app.pagination import Before, Limit, Page, newest_first
 from app.providers.ports import Offer
 from app.workspaces import service
 from app.workspaces.errors import TooManyWorkspaces
+from app.workspaces.repository import Workspace
 from app.workspaces.schemas import WorkspaceIn, WorkspaceOut, WorkspacePatch
 
 router = APIRouter(prefix="/workspaces", tags=["Workspaces"])
@@ -40,21 +45,28 @@ async def list_workspaces(
     operation_id="create_workspace",
     summary="Create a workspace",
     status_code=201,
-    responses=errors(TooManyWorkspaces, *BODY_ERRORS),
+    response_model=Envelope[WorkspaceOut],
+    responses=errors(TooManyWorkspaces, IdempotencyInProgress, IdempotencyKeyReused, *BODY_ERRORS),
     openapi_extra=json_request(WorkspaceIn),
 )
 async def create_workspace(
     request: Request,
-    response: Response,
     person: Annotated[Person, person()],
     body: Annotated[WorkspaceIn, json_body(WorkspaceIn)],
     opened: Resources,
-) -> Envelope[WorkspaceOut]:
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """The person owns it. It starts with some credits."""
+
+    def answer(made: Workspace) -> Remembered:
+        place = request.url_for("get_workspace", workspace_id=str(made.id))
+        return Remembered(201, {"Location": place.path}, WorkspaceOut.of(made).model_dump(mode="json"))
+
     grant = opened.settings.credits.signup_grant
-    made = await service.create_another(opened.sessions, person.user_id, body.name, grant)
-    response.headers["Location"] = request.url_for("get_workspace", workspace_id=str(made.id)).path
-    return envelope(WorkspaceOut.of(made))
+    said, replayed = await service.create_another(
+        opened.sessions, person.user_id, body.name, grant, answer, key=idempotency_key
+    )
+    return idempotency.answer(said, replayed=replayed)
 
 
 @router.get("/{workspace_id}", operation_id="get_workspace", summary="Get a workspace")

@@ -1,6 +1,6 @@
 """Workspaces: the tenants of an installation. They are made, named, set up and deleted here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +9,13 @@ import orjson
 from app.audit_log import service as audit_log
 from app.auth.permissions import ROLE_PERMISSIONS, Caller, Role
 from app.cache import Cache
+from app.credentials import service as credentials
 from app.credits import service as credits
 from app.db import Session, Sessions, enter_workspace, new_id
 from app.errors import NoSuchWorkspace
+from app.idempotency import service as idempotency
+from app.idempotency.answers import Once, Remembered, Scope
+from app.idempotency.service import fingerprint
 from app.outbox import service as outbox
 from app.team import service as team
 from app.workspaces import repository
@@ -22,6 +26,8 @@ from workflows import ids
 MAX_OWNED = 100
 
 _SETTINGS = "workspace_settings"
+# As Idempotency-Keys know the operation.
+_CREATE = "POST /workspaces"
 
 
 async def create_workspace(session: Session, name: str) -> UUID:
@@ -48,13 +54,34 @@ async def create_workspace_for(session: Session, user_id: UUID, name: str, signu
     return workspace_id
 
 
-async def create_another(sessions: Sessions, user_id: UUID, name: str, signup_grant: int) -> Workspace:
-    """Make a workspace for whoever is signed in. Raises TooManyWorkspaces."""
+async def create_another(
+    sessions: Sessions,
+    user_id: UUID,
+    name: str,
+    signup_grant: int,
+    answer: Callable[[Workspace], Remembered],
+    *,
+    key: str | None,
+) -> tuple[Remembered, bool]:
+    """Make a workspace for whoever is signed in, once for each `key` of theirs.
+
+    `answer` says what they are told of it. Also returned: whether that was the answer to an earlier request. Raises
+    TooManyWorkspaces, IdempotencyKeyReused. Two requests of one person are never worked on at the same time.
+    """
+    asked = fingerprint({"name": name})
     async with sessions.for_user(user_id) as session:
-        if await repository.lock_and_count_owned(session, user_id) >= MAX_OWNED:
+        owned = await repository.lock_and_count_owned(session, user_id)
+        if key is not None and (made := await repository.made_once(session, user_id, _CREATE, key)):
+            await enter_workspace(session, made)
+            if first := await idempotency.replay_or_begin(session, Once(Scope(made, user_id, _CREATE), key, asked)):
+                return first, True
+        if owned >= MAX_OWNED:
             raise TooManyWorkspaces(f"You own {MAX_OWNED} workspaces, as many as one can: delete one first.")
         workspace_id = await create_workspace_for(session, user_id, name, signup_grant)
-        return await repository.workspace(session, workspace_id, "owner")
+        said = answer(await repository.workspace(session, workspace_id, "owner"))
+        if key is not None:
+            await idempotency.remember(session, Once(Scope(workspace_id, user_id, _CREATE), key, asked), said)
+        return said, False
 
 
 async def read_workspace(session: Session, workspace_id: UUID, role: Role) -> Workspace:
@@ -116,15 +143,7 @@ async def delete_workspace(sessions: Sessions, caller: Caller) -> Workspace:
         await repository.delete(session, workspace_id)
         target = ("workspace", str(workspace_id))
         await audit_log.record(session, workspace_id, caller, "workspace.delete", target, before={"name": name})
-        await outbox.start_workflow(
-            session,
-            workspace_id,
-            workflow="CloseWorkspace",
-            workflow_id=ids.close_workspace(str(workspace_id)),
-            argument={"workspace_id": str(workspace_id)},
-            summary="close a deleted workspace",
-            process="workspaces",
-        )
+        await _start_closing(session, workspace_id)
         return await repository.workspace(session, workspace_id, caller.role)
 
 
@@ -148,16 +167,38 @@ async def keep_open(session: Session, workspace_id: UUID) -> None:
         raise NoSuchWorkspace
 
 
+async def close_again(sessions: Sessions, workspace_id: UUID) -> None:
+    """Start the closing of a deleted workspace again, of which Temporal knows nothing or which ended there before the
+    workspace was closed."""
+    async with sessions.for_workspace(workspace_id) as session:
+        if await repository.lock_closing(session, workspace_id):
+            await _start_closing(session, workspace_id, again=True)
+
+
 async def finish_closing(sessions: Sessions, workspace_id: UUID) -> int:
     """Say that nothing of a deleted workspace runs any more; how many credits are still held, and must not be.
 
-    While some are held it does not say so.
+    The secrets that it left with us are erased in any case. While credits are held it is not closed.
     """
     async with sessions.for_workspace(workspace_id) as session:
+        await credentials.erase(session, workspace_id)
         held = (await credits.balance(session, workspace_id)).held
         if held == 0:
             await repository.mark_closed(session, workspace_id)
     return held
+
+
+async def _start_closing(session: Session, workspace_id: UUID, *, again: bool = False) -> None:
+    await outbox.start_workflow(
+        session,
+        workspace_id,
+        workflow="CloseWorkspace",
+        workflow_id=ids.close_workspace(str(workspace_id)),
+        argument={"workspace_id": str(workspace_id)},
+        summary="close a deleted workspace",
+        process="workspaces",
+        again=again,
+    )
 
 
 def _told(workspace: Workspace) -> dict[str, Any]:

@@ -2,18 +2,23 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from app.auth.dependencies import SUPERADMIN
 from app.main import create_app
+from app.settings import TemporalSettings
+from app.temporal import PROCESS, WORKSPACE_ID, connect
 from tests.api import Tenant, client_of, new_tenant, settings_for
 from tests.contents import everything_of, fill
 from tests.openapi import Operation, operations
 from tests.people import new_member
 from tests.servers import Database, PostgresServer
+from workflows import ids as ids_of
 
 # Not ids of rows: the same name means another row in each workspace.
 NAMES = {"provider"}
@@ -27,8 +32,24 @@ def database(postgres_server: PostgresServer) -> Iterator[Database]:
 
 
 @pytest.fixture
-def app(database: Database) -> FastAPI:
-    return create_app(settings_for(database))
+def app(database: Database, temporal_server: str) -> FastAPI:
+    return create_app(settings_for(database, temporal={"address": temporal_server}))
+
+
+async def fill_all(database: Database, temporal_server: str, workspace_id: UUID) -> dict[str, object]:
+    """`fill`, and the run of its job, which nobody works on."""
+    found = await fill(database, workspace_id)
+    workflow_id = ids_of.enrichment_job(str(found["job_id"]))
+    client = await connect(TemporalSettings(address=temporal_server), lazy=False)
+    await client.start_workflow(
+        "EnrichRecords",
+        id=workflow_id,
+        task_queue="nobody",
+        search_attributes=TypedSearchAttributes(
+            [SearchAttributePair(WORKSPACE_ID, str(workspace_id)), SearchAttributePair(PROCESS, "enrichment")]
+        ),
+    )
+    return found | {"workflow_id": workflow_id}
 
 
 async def call(
@@ -42,9 +63,9 @@ async def strangers(database: Database, tenant: Tenant) -> list[dict[str, str]]:
     return [(await new_member(database, tenant.workspace_id, "owner")).headers, tenant.headers]
 
 
-async def test_no_operation_on_another_workspace_finds_anything(app: FastAPI, database: Database):
+async def test_no_operation_on_another_workspace_finds_anything(app: FastAPI, database: Database, temporal_server: str):
     ours, theirs = await new_tenant(database), await new_tenant(database)
-    ids = await fill(database, ours.workspace_id)
+    ids = await fill_all(database, temporal_server, ours.workspace_id)
     before = await everything_of(database, ours.workspace_id)
     assert all(before[table] for table in ("enrichment_jobs", "credit_entries", "invitations", "provider_credentials"))
     wrong: list[Any] = []
@@ -60,9 +81,11 @@ async def test_no_operation_on_another_workspace_finds_anything(app: FastAPI, da
     assert await everything_of(database, ours.workspace_id) == before
 
 
-async def test_no_operation_of_a_workspace_finds_what_belongs_to_another(app: FastAPI, database: Database):
+async def test_no_operation_of_a_workspace_finds_what_belongs_to_another(
+    app: FastAPI, database: Database, temporal_server: str
+):
     ours, theirs = await new_tenant(database), await new_tenant(database)
-    ids = await fill(database, ours.workspace_id)
+    ids = await fill_all(database, temporal_server, ours.workspace_id)
     before = await everything_of(database, ours.workspace_id)
     wrong: list[Any] = []
     async with client_of(app) as client:
@@ -78,10 +101,10 @@ async def test_no_operation_of_a_workspace_finds_what_belongs_to_another(app: Fa
     assert await everything_of(database, ours.workspace_id) == before
 
 
-async def test_the_same_operations_find_all_of_it_from_inside(app: FastAPI, database: Database):
+async def test_the_same_operations_find_all_of_it_from_inside(app: FastAPI, database: Database, temporal_server: str):
     """What the two tests above ask for is there: their 404s are not for want of a row."""
     ours = await new_tenant(database)
-    ids = await fill(database, ours.workspace_id)
+    ids = await fill_all(database, temporal_server, ours.workspace_id)
     owner = await new_member(database, ours.workspace_id, "owner")
     wrong: list[Any] = []
     async with client_of(app) as client:

@@ -25,6 +25,7 @@ RULES: dict[Permission, tuple[Role, bool]] = {
     "providers:read": ("viewer", True),
     "enrichment:read": ("viewer", True),
     "enrichment:write": ("member", True),
+    "runs:read": ("viewer", True),
     "workspace:write": ("admin", False),
     "members:write": ("admin", False),
     "invitations:read": ("admin", False),

@@ -2,7 +2,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+    RemoveSearchAttributesRequest,
+)
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from app.errors import Unavailable
@@ -10,6 +15,9 @@ from app.local import temporal as embedded
 from app.local.ports import LOOPBACK, free_port
 from app.settings import TemporalSettings
 from app.temporal import SEARCH_ATTRIBUTES, bootstrap, connect, reaching_temporal
+
+KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+KEYWORD_LIST = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST
 
 
 async def test_bootstrap_sets_retention_and_search_attributes_any_number_of_times(temporal_server: str):
@@ -23,7 +31,23 @@ async def test_bootstrap_sets_retention_and_search_attributes_any_number_of_time
 
 
 def test_the_embedded_server_starts_with_the_search_attributes_that_the_client_uses():
-    assert embedded.SEARCH_ATTRIBUTES == SEARCH_ATTRIBUTES
+    kinds = {"Keyword": KEYWORD, "KeywordList": KEYWORD_LIST}
+    assert {name: kinds[kind] for name, kind in embedded.SEARCH_ATTRIBUTES.items()} == SEARCH_ATTRIBUTES
+
+
+async def test_bootstrap_gives_a_search_attribute_of_an_older_version_its_type(temporal_server: str):
+    client = await connect(TemporalSettings(address=temporal_server), lazy=False)
+    await bootstrap(client)
+    operator = client.operator_service
+    await operator.remove_search_attributes(
+        RemoveSearchAttributesRequest(namespace="default", search_attributes=["Provider"])
+    )
+    await operator.add_search_attributes(
+        AddSearchAttributesRequest(namespace="default", search_attributes={"Provider": KEYWORD})
+    )
+    await bootstrap(client)
+    known = await operator.list_search_attributes(ListSearchAttributesRequest(namespace="default"))
+    assert known.custom_attributes["Provider"] == KEYWORD_LIST
 
 
 async def test_a_worker_that_cannot_reach_temporal_is_told_that_it_is_unavailable():

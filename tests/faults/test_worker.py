@@ -3,89 +3,22 @@ nothing is bought or charged twice beyond what was in flight."""
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import aiohttp
 from pydantic import SecretStr
-from sqlalchemy import text
 
-from app.db import Sessions, create_engine
 from app.local.seed import seed
-from app.sandbox.server import Sandbox, SandboxOptions, serve
-from app.settings import DatabaseSettings, Settings
-from tests.builders import job_row, make_job, make_workspace, violations
+from app.settings import Settings
+from tests.builders import make_job
 from tests.fakes import FakeSource
-from tests.processes import Installation
+from tests.faults.scene import opened
 from tests.servers import Database
 
 DOMAINS = [f"company-{n}.com" for n in range(1, 201)]
 HUNTER = FakeSource("hunter")  # only its name and price: the worker calls the emulator
 IN_FLIGHT = 25
-
-
-class Scene:
-    """An installation, one workspace in it, and what the sandbox saw."""
-
-    def __init__(self, installation: Installation, sandbox: Sandbox, sessions: Sessions, workspace_id: UUID) -> None:
-        self.installation = installation
-        self.sandbox = sandbox
-        self.sessions = sessions
-        self.workspace_id = workspace_id
-
-    async def job(self, job_id: UUID) -> dict[str, Any]:
-        return await job_row(self.sessions, self.workspace_id, job_id)
-
-    async def calls(self) -> dict[str, int]:
-        """Calls that the emulated Hunter received, by domain."""
-        async with aiohttp.ClientSession() as client, client.get(f"{self.sandbox.url}/_calls") as answer:
-            by_key: dict[str, int] = (await answer.json())["hunter"]["by_key"]
-            return by_key
-
-    async def set(self, kind: str, **body: Any) -> None:
-        async with (
-            aiohttp.ClientSession() as client,
-            client.put(f"{self.sandbox.url}/_{kind}/hunter", json=body) as answer,
-        ):
-            assert answer.status == 200, await answer.text()
-
-    async def until_called(self, count: int) -> None:
-        async with asyncio.timeout(20):
-            while len(await self.calls()) < count:
-                await asyncio.sleep(0.02)
-
-    async def until_finished(self, job_id: UUID) -> dict[str, Any]:
-        async with asyncio.timeout(60):
-            while not (job := await self.job(job_id))["finished_at"]:
-                await asyncio.sleep(0.05)
-            return job
-
-    async def ledger(self) -> list[tuple[Any, ...]]:
-        async with self.sessions.for_workspace(self.workspace_id) as session:
-            rows = await session.execute(text("SELECT id, amount, held_amount FROM credit_entries ORDER BY seq"))
-            return [tuple(row) for row in rows]
-
-
-@asynccontextmanager
-async def opened(database: Database, temporal: str, logs: Path, **settings: str) -> AsyncIterator[Scene]:
-    engines = [
-        create_engine(SecretStr(url), DatabaseSettings(), application="test")
-        for url in (database.app_url, database.owner_url)
-    ]
-    app, owner = map(Sessions, engines)
-    sandbox = await serve(SandboxOptions(http_port=0, dns_port=0))
-    try:
-        installation = Installation(database, temporal, sandbox.url, logs, settings)
-        scene = Scene(installation, sandbox, app, await make_workspace(owner))
-        yield scene
-        assert await violations(app, scene.workspace_id) == []
-    finally:
-        await sandbox.close()
-        for engine in engines:
-            await engine.dispose()
 
 
 async def test_answers_that_a_killed_worker_had_not_committed_are_charged_once(

@@ -13,6 +13,7 @@ from app.tables import metadata
 def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
     """One row for each table, by its name: of this workspace, with keys that nobody else has."""
     job_id = new_id()
+    outage_id = new_id()
     mine = {"workspace_id": workspace_id}
     of_job = {**mine, "job_id": job_id}
     of_user = {"user_id": job_id}
@@ -56,6 +57,25 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
         },
         "credit_lots": {**mine, "id": new_id(), "granted": 10, "remaining": 10},
         "provider_health": {"provider": f"provider-{job_id}", "circuit": "closed"},
+        "provider_quotas": {"provider": f"provider-{job_id}", "credential": str(workspace_id)},
+        "provider_quota_windows": {
+            "provider": f"provider-{job_id}",
+            "credential": str(workspace_id),
+            "seconds": 60,
+            "newest": 1,
+            "leased": [0] * 51,
+        },
+        "provider_ramps": {"provider": f"provider-{job_id}", "closed_at": datetime.now(UTC), "leased": 1},
+        "provider_outages": {"id": outage_id, "provider": f"provider-{job_id}", "opened_at": datetime.now(UTC)},
+        "outage_waits": {
+            **mine,
+            "outage_id": outage_id,
+            "process": "enrichment",
+            "reference_id": job_id,
+            "records": 1,
+            "credits_held": 2,
+        },
+        "events": {**mine, "id": new_id(), "type": "credits.low", "data": {"available": 10}},
         "api_keys": {
             **mine,
             "id": new_id(),

@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
 
+from app.providers.circuit_rows import CircuitRow
 from app.providers.ports import Answer, Capabilities, Found, Query
 
 FOUND = Found({"name": "Acme"})
@@ -18,6 +21,27 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def circuit_row(provider: str = "scripted", **stored: Any) -> CircuitRow:
+    """A circuit as it is stored: closed, but for what is said."""
+    now = datetime.now(UTC)
+    return CircuitRow(
+        **{
+            **dict.fromkeys(each.name for each in fields(CircuitRow)),
+            "provider": provider,
+            "state": "closed",
+            "version": 1,
+            "changed_at": now,
+            "cause": {},
+            "probes": 0,
+            "is_ours": False,
+            "is_held": False,
+            "is_disabled": False,
+            "is_announced": True,
+            **stored,
+        }
+    )
 
 
 class ScriptedAdapter:

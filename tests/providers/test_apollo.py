@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -19,8 +19,8 @@ from app.providers.errors import (
     RateLimited,
     Transient,
 )
-from app.providers.ports import COMPANY_FIELDS, PERSON_FIELDS, Answer, Found, Missed, Query
-from app.settings import ProviderSettings
+from app.providers.ports import COMPANY_FIELDS, PERSON_FIELDS, Answer, Found, Missed, Query, RateInfo
+from app.settings import ProviderSettings, QuotaWindow
 from tests.providers.stubs import Server, answer, company, person, serving
 
 ORGANIZATION = {
@@ -235,6 +235,28 @@ async def test_each_status_and_each_broken_body_has_its_class(said: bytes, kind:
         await ask(said)
     assert type(raised.value) is kind
     assert raised.value.provider == "apollo"
+
+
+@pytest.mark.parametrize("query", [BY_DOMAIN, BY_EMAIL], ids=["company", "person"])
+@pytest.mark.parametrize("status", [200, 429])
+async def test_it_tells_how_many_calls_are_left_of_the_windows_that_are_kept(query: Query, status: int):
+    heard: list[tuple[Query, list[RateInfo]]] = []
+    headers = ("x-minute-requests-left: 998", "x-hourly-requests-left:", "x-24-hour-requests-left: 5000")
+    windows = tuple(QuotaWindow(calls=1000, seconds=seconds) for seconds in (60, 3600, 7))
+    async with serving(refusal(status, {"message": "too many"}, *headers)) as server:
+        settings = ProviderSettings(base_url=f"{server.url}/api/v1", api_key=SecretStr("k-123"), quotas=windows)
+        apollo = Apollo(settings)
+        apollo.announce = lambda query, rates: heard.append((query, list(rates)))
+        with suppress(RateLimited):
+            await apollo.look_up(query)
+        await apollo.close()
+    assert heard == [(query, [RateInfo(60, 998)])]
+
+
+async def test_answers_that_tell_nothing_are_no_news():
+    async with apollo_hearing(organization(ORGANIZATION)) as (apollo, _):
+        apollo.announce = lambda *_: pytest.fail("there is nothing to tell")
+        await apollo.look_up(BY_DOMAIN)
 
 
 async def test_the_window_says_when_it_opens_again():

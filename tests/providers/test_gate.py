@@ -6,13 +6,22 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.providers.breaker import Breaker
-from app.providers.errors import CircuitOpen, CredentialRejected, Outage, ProviderError, RateLimited, Transient
+from app.providers.circuit import Circuit
+from app.providers.errors import (
+    CircuitOpen,
+    CredentialRejected,
+    InvalidQuery,
+    Outage,
+    ProviderError,
+    RateLimited,
+    SwitchedOff,
+    Transient,
+)
 from app.providers.gate import GatedSource, SourceStats
 from app.providers.metrics import ProviderMetrics
 from app.providers.ports import Answer, EnrichmentSource, Missed, Query, Unreachable
 from app.settings import BreakerSettings
-from tests.providers.stubs import FOUND, Clock, ScriptedAdapter, company, until
+from tests.providers.stubs import FOUND, Clock, ScriptedAdapter, circuit_row, company, until
 
 QUERY = company("acme.com")
 
@@ -25,9 +34,10 @@ class Gate:
         self.adapter.timeout_seconds = timeout_seconds
         self.clock = Clock()
         self.registry = CollectorRegistry()
+        self.circuit = Circuit("scripted", BreakerSettings(), clock=self.clock)
         self.source = GatedSource(
             self.adapter,
-            Breaker("scripted", BreakerSettings(), clock=self.clock),
+            self.circuit,
             ProviderMetrics(self.registry),
             concurrency=concurrency,
             is_enabled=is_enabled,
@@ -263,9 +273,9 @@ async def test_people_see_success_rate_and_p95_of_the_last_calls(gate: Gate):
 
 
 async def test_only_the_last_thousand_calls_are_looked_back_on(gate: Gate):
-    gate.raises(RateLimited("scripted", "slow down"))
+    gate.raises(InvalidQuery("scripted", "no"))
     for _ in range(10):
-        with pytest.raises(RateLimited):
+        with pytest.raises(InvalidQuery):
             await gate.source.look_up(QUERY)
     gate.answers(FOUND)
     for _ in range(1000):
@@ -285,7 +295,7 @@ async def test_it_knows_when_the_provider_last_answered(gate: Gate):
 
 
 async def test_a_persisted_circuit_is_taken_over(gate: Gate):
-    gate.source.restore_circuit("half_open", None)
+    gate.circuit.adopt(circuit_row(state="half_open"))
     assert gate.source.circuit().state == "half_open"
     await gate.source.look_up(QUERY)
     assert gate.source.circuit().state == "closed"
@@ -305,7 +315,28 @@ def test_the_metrics_of_several_providers_share_their_families():
         adapter.name = name
         sources = {
             **sources,
-            name: GatedSource(adapter, Breaker(name, BreakerSettings()), families, concurrency=1),
+            name: GatedSource(adapter, Circuit(name, BreakerSettings()), families, concurrency=1),
         }
     for name in sources:
         assert registry.get_sample_value("holdfast_provider_circuit_state", {"provider": name}) == 0
+
+
+async def test_what_an_operator_switched_off_is_not_asked_by_those_who_waited_either():
+    gate = Gate(concurrency=1)
+    released = asyncio.Event()
+    gate.waits_for(released)
+    first = asyncio.create_task(gate.source.look_up(QUERY))
+    await until(lambda: gate.adapter.calls == 1)
+    queued = asyncio.create_task(gate.source.look_up(QUERY))
+    await asyncio.sleep(0)
+    gate.circuit.adopt(circuit_row(is_disabled=True))
+    assert not gate.source.is_available
+    released.set()
+    assert await first is FOUND
+    with pytest.raises(SwitchedOff):
+        await queued
+    with pytest.raises(SwitchedOff):
+        await gate.source.look_up(QUERY)
+    assert gate.adapter.calls == 1
+    gate.circuit.adopt(circuit_row())
+    assert await gate.source.look_up(QUERY) is FOUND

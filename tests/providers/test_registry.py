@@ -74,3 +74,13 @@ async def test_no_repr_of_a_source_shows_its_key():
     async with open_sources(ProvidersSettings(hunter=HunterSettings(api_key=KEY))) as sources:
         assert KEY.get_secret_value() not in repr(sources)
         assert KEY.get_secret_value() not in repr(vars(sources["hunter"]))
+
+
+async def test_the_changes_of_a_circuit_are_counted_by_state():
+    registry = CollectorRegistry()
+    nobody = HunterSettings(base_url="http://127.0.0.1:1", api_key=KEY, breaker=BreakerSettings(fail_max=1, min_keys=1))
+    async with open_sources(ProvidersSettings(hunter=nobody), metrics=registry) as sources:
+        with pytest.raises(Outage):
+            await sources["hunter"].look_up(company("acme.com"))
+    labels = {"provider": "hunter", "state": "open"}
+    assert registry.get_sample_value("holdfast_provider_circuit_transitions_total", labels) == 1

@@ -16,8 +16,8 @@ from app.auth.permissions import ROLE_PERMISSIONS, Caller
 from app.credentials import service as credentials
 from app.credentials.repository import Credential
 from app.idempotency.answers import Remembered
-from app.providers.errors import CircuitOpen, InvalidQuery
-from app.providers.ports import Missed
+from app.providers.errors import CircuitOpen, InvalidQuery, ProviderError
+from app.providers.ports import Answer, Missed, Query
 from app.settings import EnrichmentSettings
 from app.workspaces.service import delete_workspace
 from tests.app.credentials.sealed import KEYS, store
@@ -75,6 +75,25 @@ async def cancelled_in_an_outage(stack: Stack, alpha: FakeSource, _beta: FakeSou
     async with stack.worker():
         await stack.until_waiting(job_id)
         await stack.wake(job_id, "cancelled")
+        await stack.until_finished(job_id)
+    return job_id
+
+
+async def waited_for_two_providers(stack: Stack, alpha: FakeSource, beta: FakeSource) -> UUID:
+    """First for alpha, then for beta."""
+    away = {"alpha", "beta"}
+
+    def answer(name: str) -> Callable[[Query], Answer | ProviderError]:
+        return lambda _: CircuitOpen(name, "circuit open", retry_after=1) if name in away else Missed()
+
+    alpha.answer, beta.answer = answer("alpha"), answer("beta")
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha, beta], chunk=5, window=2)
+    async with stack.worker():
+        for provider in ("alpha", "beta"):
+            query = f"WorkflowId = '{ids.enrichment_job(str(job_id))}' AND Provider = '{provider}'"
+            while not [run async for run in stack.client.list_workflows(query)]:
+                await asyncio.sleep(0.05)
+            away.remove(provider)
         await stack.until_finished(job_id)
     return job_id
 
@@ -160,6 +179,7 @@ SCENES: list[Scene] = [
     paused_and_resumed,
     cancelled_before_the_start,
     cancelled_in_an_outage,
+    waited_for_two_providers,
     cancelled_in_the_temporal_ui,
     ledger_audited,
     closed_while_jobs_ran,

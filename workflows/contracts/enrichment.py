@@ -16,13 +16,32 @@ class JobRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How a job stands with one of its providers: `calls` were made, `found` of them gave something. `waiting_until` is
+    when it is asked again (RFC 3339, UTC) after it was away; None where the job does not wait for its recovery."""
+
+    provider: str
+    calls: int
+    found: int
+    waiting_until: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How a job stands with each of its providers, in the order in which they are asked."""
+
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JobPlan:
     """Where a job stands and how to go on.
 
     Records `first` to `last` (positions from 1, inclusive) may still have something to do; `first` > `last` means
     that all have an end. `desired` is what people want of the job now. `chunk` records go into one lookup, `window`
     chunks are worked on at a time, and the run continues as new after `chunks_per_run` of them. With a
-    `smallest_chunk` the last chunks shrink to no less than that, so that the lanes end together.
+    `smallest_chunk` the last chunks shrink to no less than that, so that the lanes end together. `standings` are for
+    people; empty in plans that were made before there were any.
     """
 
     desired: Literal["running", "paused", "cancelled", "finished"]
@@ -33,6 +52,7 @@ class JobPlan:
     window: int
     chunks_per_run: int
     smallest_chunk: int | None = None
+    standings: tuple[Standing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +89,11 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How the job ended: the final status, and what was charged, in credits."""
+    """How the job ended: the final status, what was charged, in credits, and how it stood with its providers."""
 
     status: str
     charged: int
+    standings: tuple[Standing, ...] = ()
 
 
 class EnrichmentActivities(ABC):
@@ -91,6 +112,11 @@ class EnrichmentActivities(ABC):
         Answers and charges are committed together as they come. Raises retryable errors while the provider is away
         or throttles; cancellation flushes what is in flight, then ends.
         """
+
+    @activity.defn(name="enrichment_waits")
+    @abstractmethod
+    async def waits(self, job: JobRef) -> Waits:
+        """Read whom the job waits for now."""
 
     @activity.defn(name="settle_enrichment")
     @abstractmethod

@@ -4,7 +4,7 @@ A miss is a 200, with the record null, empty or left out. Bodies are not always 
 used-up credits, so a 4xx that speaks of credits means that, whatever its number.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pydantic import SecretStr
 
@@ -18,7 +18,7 @@ from app.providers.errors import (
     RateLimited,
 )
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, status_failure
-from app.providers.ports import Answer, Capabilities, Found, JsonValue, Missed, Query
+from app.providers.ports import Answer, Capabilities, Found, JsonValue, Missed, Query, RateInfo
 from app.providers.wire import Json, decode_object, items, section
 from app.settings import ProviderSettings
 
@@ -31,6 +31,9 @@ _LOCKED_EMAIL = "email_not_unlocked@"
 _EMAIL_STATUS = {"verified": "valid"}
 # Apollo states no confidence. An address that it has not verified is often a guess from the company's pattern.
 UNVERIFIED_CONFIDENCE = 0.5
+
+# What is left of the windows, by their seconds. A window without a limit has no such header.
+_LEFT_HEADERS = {60: "x-minute-requests-left", 3600: "x-hourly-requests-left", 86_400: "x-24-hour-requests-left"}
 
 _COMPANY_PARAMS = {"domain": "domain", "linkedin_url": "linkedin_url", "name": "name"}
 _PERSON_PARAMS = {
@@ -112,6 +115,10 @@ class Apollo:
         key = settings.api_key.get_secret_value() if settings.api_key else ""
         self.credit_cost = settings.credit_cost
         self.timeout_seconds = settings.timeout_seconds
+        self.announce: Callable[[Query, Sequence[RateInfo]], None] = _nobody
+        self._left_headers = [
+            (w.seconds, _LEFT_HEADERS[w.seconds]) for w in settings.quotas if w.seconds in _LEFT_HEADERS
+        ]
         self._client = VendorClient(
             self.name,
             settings.base_url or BASE_URL,
@@ -125,13 +132,16 @@ class Apollo:
         if query.entity == "company":
             params = {_COMPANY_PARAMS[key]: value for key, value in query.subject.items() if key in _COMPANY_PARAMS}
             answer = await self._client.request("GET", "/organizations/enrich", params, own_key)
+            self._announce(query, answer)
             record = self._read(answer, "organization")
             values = _company(self.name, record, query.fields)
             return Found(values) if values else Missed()
         params = {_PERSON_PARAMS[key]: value for key, value in query.subject.items() if key in _PERSON_PARAMS}
         if params.get("email", "").startswith(_LOCKED_EMAIL):
             raise InvalidQuery(self.name, "the address is the placeholder of a locked one")
-        record = self._read(await self._client.request("POST", "/people/match", params, own_key), "person")
+        answer = await self._client.request("POST", "/people/match", params, own_key)
+        self._announce(query, answer)
+        record = self._read(answer, "person")
         values = _person(self.name, record)
         if not values:
             return Missed()
@@ -153,6 +163,12 @@ class Apollo:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+
+    def _announce(self, query: Query, answer: HttpAnswer) -> None:
+        left = [(seconds, answer.headers.get(header, "")) for seconds, header in self._left_headers]
+        rates = [RateInfo(seconds, int(value[:9])) for seconds, value in left if value.isascii() and value.isdecimal()]
+        if rates:
+            self.announce(query, rates)
 
     def _read(self, answer: HttpAnswer, key: str) -> Json:
         """The record under `key`, empty for a miss of any form. Raises a ProviderError."""
@@ -176,6 +192,10 @@ class Apollo:
             case 429:
                 return RateLimited(self.name, "the rate limit is reached", retry_after=retry_after(answer))
         return status_failure(self.name, answer)
+
+
+def _nobody(query: Query, rates: Sequence[RateInfo]) -> None:
+    """Without a gate nobody wants to know."""
 
 
 def _own_key(api_key: SecretStr | None) -> Mapping[str, str] | None:

@@ -38,6 +38,7 @@ class Dns:
         fields={"company": ("mail_provider", "has_spf", "has_dmarc")},
         needs={"company": (frozenset({"domain"}),)},
         requires_credential=False,
+        asks_named_hosts=True,
     )
 
     def __init__(self, settings: DnsSettings) -> None:

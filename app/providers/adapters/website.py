@@ -62,6 +62,7 @@ class Website:
         fields={"company": FIELDS},
         needs={"company": (frozenset({"domain"}),)},
         requires_credential=False,
+        asks_named_hosts=True,
     )
 
     def __init__(

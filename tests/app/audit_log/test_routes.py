@@ -17,7 +17,7 @@ from app.db import Sessions, create_engine
 from app.providers.errors import CredentialRejected
 from app.providers.ports import Query
 from app.settings import DatabaseSettings
-from tests.api import Tenant, new_tenant
+from tests.api import Tenant, new_tenant, owner_sessions
 from tests.app.enrichment.jobs_api import JobsApi, jobs_api
 from tests.fakes import FakeSource
 from tests.people import new_member
@@ -206,6 +206,28 @@ async def test_filters_leave_what_they_say(api: JobsApi):
     assert await count(until=made) == 0
     assert await count(since=everything[0]["created_at"]) == 1
     assert await count(until=(datetime.now(UTC) + timedelta(hours=1)).isoformat()) == 5
+
+
+async def test_times_are_those_of_the_database_however_far_the_clock_that_makes_ids_is_off(
+    api: JobsApi, database: Database
+):
+    """An id that was made hours before or after what `created_at` says, and months ago."""
+    add = text("""
+        INSERT INTO audit_entries (workspace_id, id, actor_type, action, target_type, target_id, created_at)
+        SELECT :workspace_id, uuidv7(created - now() + off), 'system', 'thing.make', 'thing', off::text, created
+        FROM (SELECT now() - interval '60 days' AS created) AS made,
+             unnest(ARRAY['-23 h', '0', '23 h']::interval[]) AS off
+    """)
+    async with owner_sessions(database) as owner, owner.unscoped() as session:
+        await session.execute(add, {"workspace_id": api.tenant.workspace_id})
+    made = datetime.fromisoformat((await log(api))[0]["created_at"])
+
+    for read in (log, exported):
+        assert len(await read(api, since=made.isoformat())) == 3
+        assert len(await read(api, since=(made + timedelta(seconds=1)).isoformat())) == 0
+        assert len(await read(api, until=made.isoformat())) == 0
+        assert len(await read(api, until=(made + timedelta(seconds=1)).isoformat())) == 3
+        assert len(await read(api, since="0001-01-01T00:00:00Z", until="9999-12-31T23:59:59Z")) == 3
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_a_failure_is_one_line_and_leaves_no_file(
 
 
 def test_an_interrupted_command_says_how_to_come_back_and_the_job_goes_on(up: Up, tmp_path: Path):
-    file = companies(tmp_path / "leads.csv", 60)
+    file = companies(tmp_path / "leads.csv", 250)
     with slow(up.state, "hunter"):
         arguments = ("enrich", file, "--providers", "hunter", "--data-dir", up.data_dir)
         with started(*arguments, cwd=tmp_path) as process:
@@ -76,7 +76,7 @@ def test_an_interrupted_command_says_how_to_come_back_and_the_job_goes_on(up: Up
     watched = holdfast(*hint, cwd=tmp_path)
 
     assert watched.returncode == 0
-    assert "60 records in" in watched.stdout
+    assert "250 records in" in watched.stdout
 
 
 def test_a_job_that_somebody_cancels_is_a_failure(up: Up, tmp_path: Path):

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from app.credentials.errors import CredentialsNotConfigured
 from app.credentials.opening import Opener
-from app.providers.errors import CredentialRejected, PaymentRequired, ProviderError
+from app.providers.errors import CredentialRejected, PaymentRequired, ProviderError, SwitchedOff
 from app.settings import CredentialSettings
 from tests.app.credentials.sealed import KEYS, key, store, stored
 from tests.app.enrichment.jobs_api import JobsApi, jobs_api
@@ -225,3 +225,15 @@ async def test_without_the_encryption_key_the_lookup_waits_for_the_operator(jobs
     assert (await credential(jobs))["status"] == "unverified"
     await jobs.work(job["id"], hunter, opener=OPENER)
     assert hunter.keys == [SECRET] * 3
+
+
+async def test_a_provider_that_was_switched_off_meanwhile_says_nothing_of_the_key(jobs: JobsApi):
+    await put(jobs)
+    job = await jobs.started(body())
+    await jobs.work(job["id"], refusing(SwitchedOff("hunter", "was switched off by an operator")), opener=OPENER)
+    assert (await credential(jobs))["status"] != "rejected"
+    done = (await jobs.get(f"/{job['id']}")).json()["data"]
+    assert done["status"] == "completed"
+    assert [each["calls"] for each in done["providers"]] == [0]
+    attempts = [each["attempts"] for each in await jobs.records(job["id"])]
+    assert {each["outcome"] for record in attempts for each in record} == {"rejected"}

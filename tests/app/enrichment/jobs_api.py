@@ -89,7 +89,7 @@ class JobsApi:
         """Do what the job's workflow does, these sources standing in for its providers; settle it unless `end` is
         false. `opener` opens the workspace's own credentials."""
         workspace_id = str(self.tenant.workspace_id)
-        progress = await plan(self.sessions, JobRef(workspace_id, job_id), SETTINGS)
+        progress = await plan(self.sessions, JobRef(workspace_id, job_id), SETTINGS, run_id=None)
         for source in sources:
             command = Lookup(
                 workspace_id, job_id, source.name, progress.first, progress.last, source.name == progress.providers[-1]

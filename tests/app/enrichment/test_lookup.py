@@ -15,7 +15,7 @@ from app.enrichment.errors import LookupPostponed
 from app.enrichment.lookup import look_up
 from app.enrichment.places import Places
 from app.enrichment.settle import settle
-from app.providers.errors import CircuitOpen, CredentialRejected, Malformed, RateLimited, Transient
+from app.providers.errors import CircuitOpen, CredentialRejected, Malformed, RateLimited, Throttled, Transient
 from app.providers.ports import Found, Missed, Query, Unreachable
 from app.settings import DatabaseSettings, EnrichmentSettings
 from tests.builders import job_row, make_job, make_workspace, violations, wish
@@ -205,6 +205,20 @@ async def test_a_throttled_lookup_comes_back_when_the_provider_says(sessions: Se
     assert throttled.value.retry_after is not None
     assert 7 <= throttled.value.retry_after <= 8
     assert await outcomes(sessions, workspace, job_id) == {}
+
+
+async def test_what_was_not_asked_for_want_of_a_quota_is_no_call(sessions: Sessions, workspace: UUID) -> None:
+    source = FakeSource(answer=lambda _: Throttled("alpha", "waits for its quota", retry_after=7))
+    job_id = await make_job(sessions, workspace, DOMAINS, [source])
+
+    with pytest.raises(RateLimited) as throttled:
+        await run(sessions, source, command(workspace, job_id, source))
+
+    assert throttled.value.retry_after is not None
+    assert 7 <= throttled.value.retry_after <= 8
+    async with sessions.for_workspace(workspace) as session:
+        query = text("SELECT calls FROM enrichment_job_providers WHERE job_id = :id")
+        assert (await session.execute(query, {"id": job_id})).scalar_one() == 0
 
 
 async def test_a_rejected_key_ends_the_provider_for_the_job_and_not_the_job(

@@ -95,6 +95,7 @@ async def test_the_users_settings_of_providers_win_and_those_of_servers_do_not(
     assert api["HOLDFAST_PROVIDERS__HUNTER__API_KEY"] == "the-users-own"
     assert api["HOLDFAST_PROVIDERS__APOLLO__API_KEY"] == "sandbox-key"
     assert api["HOLDFAST_PROVIDERS__HUNTER__BASE_URL"] == f"{stack.state.sandbox_url}/hunter/v2"
+    assert worker["HOLDFAST_PROVIDERS__APOLLO__QUOTAS"] == worker["HOLDFAST_PROVIDERS__HUNTER__QUOTAS"] == "[]"
     assert "production" not in str((api, worker))
     assert any(line.startswith("HOLDFAST_PLATFORM_DATABASE_URL is not used here") for line in said)
 

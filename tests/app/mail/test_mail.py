@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from app.errors import Unavailable
 from app.local.ports import LOOPBACK, free_port
 from app.logging import configure_logging
 from app.mail.errors import MailRefused
@@ -28,10 +29,19 @@ MAIL = Mail("ada@example.com", "Grüße", "Hello, Ädа\n", "<p>Hello, Ädа</p>
 
 
 class SmtpServer:
-    """Speaks as much SMTP as a client needs; `refuses` is the command that it answers with an error."""
+    """Speaks as much SMTP as a client needs; `refuses` is the command that it answers with an error: always, or so
+    many `times`."""
 
-    def __init__(self, refuses: str | None = None) -> None:
+    def __init__(
+        self,
+        refuses: str | None = None,
+        *,
+        answer: bytes = b"550 5.1.1 <ada@example.com> no such user",
+        times: int | None = None,
+    ) -> None:
         self.refuses = refuses
+        self.answer = answer
+        self.left = times
         self.said: list[str] = []
         self.data = b""
         self.ended = asyncio.Event()
@@ -41,8 +51,9 @@ class SmtpServer:
         while line := await reader.readline():
             command = line.decode().strip()
             self.said.append(command)
-            if self.refuses is not None and command.startswith(self.refuses):
-                writer.write(b"550 5.1.1 <ada@example.com> no such user\r\n")
+            if self.refuses is not None and command.startswith(self.refuses) and self.left != 0:
+                self.left = None if self.left is None else self.left - 1
+                writer.write(self.answer + b"\r\n")
             elif command.startswith("EHLO"):
                 writer.write(b"250-test\r\n250 AUTH PLAIN\r\n")
             elif command.startswith("AUTH"):
@@ -192,6 +203,86 @@ async def test_a_mail_that_fails_is_a_log_line_without_the_address(capsys: pytes
     assert json.loads(line)["event"] == "mail failed"
     assert "ada@" not in line
     assert registry.get_sample_value("holdfast_mails_total", {"outcome": "failed"}) == 1
+
+
+async def test_a_server_that_defers_twice_gets_the_mail_with_the_third_try():
+    server = SmtpServer("RCPT", answer=b"451 4.7.1 greylisted, come again", times=2)
+    registry = CollectorRegistry()
+    written = 0
+
+    async def letter() -> Mail:
+        nonlocal written
+        written += 1
+        return MAIL
+
+    async with server.running() as settings:
+        mails = Outgoing(mailer_of(settings), registry, pauses=(0.01, 0.02, 0.04))
+        mails.post(letter)
+        async with asyncio.timeout(10):
+            await mails.drain()
+    assert read(server.data) == (MAIL.text, MAIL.html)
+    assert [line for line in server.said if line.startswith("RCPT")] == ["RCPT TO:<ada@example.com>"] * 3
+    assert written == 1
+    assert registry.get_sample_value("holdfast_mails_total", {"outcome": "deferred"}) == 2
+    assert registry.get_sample_value("holdfast_mails_total", {"outcome": "sent"}) == 1
+
+
+async def test_a_server_that_defers_for_ever_is_given_up():
+    server = SmtpServer("RCPT", answer=b"451 4.7.1 greylisted, come again")
+    registry = CollectorRegistry()
+    async with server.running() as settings:
+        mails = Outgoing(mailer_of(settings), registry, pauses=(0.01, 0.02))
+        mails.post(_mail)
+        async with asyncio.timeout(10):
+            await mails.drain()
+    assert len([line for line in server.said if line.startswith("RCPT")]) == 3
+    assert registry.get_sample_value("holdfast_mails_total", {"outcome": "failed"}) == 1
+
+
+async def test_what_a_server_refuses_for_good_is_not_tried_again():
+    server = SmtpServer("RCPT")
+    registry = CollectorRegistry()
+    async with server.running() as settings:
+        mails = Outgoing(mailer_of(settings), registry)
+        mails.post(_mail)
+        async with asyncio.timeout(4):
+            await mails.drain()
+    assert len([line for line in server.said if line.startswith("RCPT")]) == 1
+    assert registry.get_sample_value("holdfast_mails_total", {"outcome": "failed"}) == 1
+
+
+async def test_a_letter_that_could_not_be_written_for_now_is_written_again(tmp_path: Path):
+    tries = 0
+
+    async def letter() -> Mail:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unavailable("The database is not available; try again.")
+        return MAIL
+
+    mails = Outgoing(DirectoryMailer(tmp_path, SENDER), CollectorRegistry(), pauses=(0.01,))
+    mails.post(letter)
+    async with asyncio.timeout(4):
+        await mails.drain()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+async def test_a_mail_that_waits_takes_no_place_of_the_others(tmp_path: Path):
+    directory, registry = tmp_path / "mails", CollectorRegistry()
+    mails = Outgoing(DirectoryMailer(directory, SENDER), registry, drain_seconds=0.05, pauses=(3600,))
+    for _ in range(10):
+        mails.post(_mail)
+    # Refused, because there is no such directory yet.
+    async with asyncio.timeout(4):
+        while registry.get_sample_value("holdfast_mails_total", {"outcome": "deferred"}) != 10:
+            await asyncio.sleep(0.01)
+    directory.mkdir()
+    mails.post(_mail)
+    async with asyncio.timeout(4):
+        while not list(directory.glob("*.eml")):
+            await asyncio.sleep(0.01)
+        await mails.close()
 
 
 async def test_what_cannot_leave_does_not_keep_the_process(tmp_path: Path):

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.app.sandbox.client import Client
@@ -110,3 +111,30 @@ async def test_calls_count_by_key_and_start_again_after_a_reset(client: Client):
     assert calls["dns"]["total"] == 0
     assert await client.control("DELETE", "/_calls") == (204, None)
     assert (await client.calls("hunter"))["total"] == 0
+
+
+async def test_the_log_tells_when_each_call_came_and_what_it_was_answered(client: Client):
+    ask = {"path": "/hunter/v2/companies/find", "domain": "acme.com"}
+    await client.set("hunter", hit_rate=1.0)
+    await client.get(**ask)
+    await client.fault("hunter", "outage")
+    async with client.raw.get(ask["path"], params={"domain": "acme.com"}) as answer:
+        assert answer.status == 503
+    await client.fault("hunter", "drop_after_effect", seconds=5)
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await client.post(ask["path"], domain="acme.com")
+
+    _, said = await client.control("GET", "/_log/hunter")
+    times = [at for at, _ in said["calls"]]
+    assert [status for _, status in said["calls"]] == [200, 503, 0]
+    assert times == sorted(times)
+    assert times[-1] <= said["now"]
+
+    await client.control("DELETE", "/_calls")
+    assert (await client.control("GET", "/_log/hunter"))[1]["calls"] == []
+
+
+async def test_hunter_limits_by_the_second_too(client: Client):
+    await client.set("hunter", hit_rate=1.0, requests_per_second=2)
+    path = "/hunter/v2/companies/find"
+    assert [(await client.get(path, domain="acme.com"))[0] for _ in range(3)] == [200, 200, 403]

@@ -56,6 +56,13 @@ async def test_only_apollo_and_websites_hint_when_to_come_back(client: Client):
     assert hints == {"hunter": None, "apollo": "8", "website": "7"}
 
 
+async def test_a_rate_limit_can_come_without_a_hint(client: Client):
+    for provider, status in (("hunter", 403), ("apollo", 429), ("website", 429)):
+        await client.fault(provider, "rate_limited_unannounced")
+        answer, _ = await ask(client, provider)
+        assert (answer.status, answer.headers.get("Retry-After")) == (status, None)
+
+
 async def test_apollo_says_credit_in_the_status_that_was_chosen(client: Client):
     await client.set("apollo", credit_status=402)
     await client.fault("apollo", "quota_exhausted")
@@ -120,6 +127,14 @@ async def test_a_drop_after_the_effect_is_billed_and_closes_without_an_answer(cl
         calls = await client.calls(provider)
         assert calls["total"] >= 1
         assert calls["charged"] == charged * calls["total"]
+
+
+async def test_a_truncated_answer_is_billed_and_breaks_off_in_the_body(client: Client):
+    for provider, charged in (("hunter", 1), ("apollo", 1), ("website", 0)):
+        await client.fault(provider, "truncated")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await ask(client, provider)
+        assert (await client.calls(provider))["charged"] == charged
 
 
 async def test_malformed_answers_rotate_through_html_a_cut_and_wrong_types(client: Client):

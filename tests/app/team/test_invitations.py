@@ -44,9 +44,12 @@ class Door:
         await self.app.state.resources.mails.drain()
         return [message_from_bytes(path.read_bytes(), policy=default) for path in sorted(self.folder.glob("*.eml"))]  # type: ignore[misc]
 
-    async def invite(self, tenant: Tenant, who: SignedIn, email: str, role: str = "member") -> httpx.Response:
+    async def invite(
+        self, tenant: Tenant, who: SignedIn, email: str, role: str = "member", *, key: str | None = None
+    ) -> httpx.Response:
+        headers = who.headers if key is None else {**who.headers, "Idempotency-Key": key}
         body = {"email": email, "role": role}
-        return await self.client.post(f"{tenant.path}/invitations", json=body, headers=who.headers)
+        return await self.client.post(f"{tenant.path}/invitations", json=body, headers=headers)
 
     async def token(self) -> str:
         """That of the latest mail."""
@@ -229,6 +232,20 @@ async def test_inviting_again_ends_the_older_invitation(database: Database, door
     assert [each["role"] for each in listed.json()["data"]] == ["admin"]
     assert [answer.status_code for answer in answers] == [404, 200]
     assert answers[1].json()["data"]["role"] == "admin"
+
+
+async def test_the_same_key_mails_once_and_its_invitation_stays_good(database: Database, door: Door):
+    tenant = await new_tenant(database)
+    admin = await new_member(database, tenant.workspace_id, "admin")
+    answers = [await door.invite(tenant, admin, "once@example.com", key="the-same") for _ in range(3)]
+    other = await door.invite(tenant, admin, "twice@example.com", key="the-same")
+    assert [answer.status_code for answer in answers] == [201] * 3
+    assert len({answer.json()["data"]["id"] for answer in answers}) == 1
+    assert [answer.headers.get("Idempotent-Replayed") for answer in answers] == [None, "true", "true"]
+    assert other.json()["error"]["code"] == "idempotency_key_reused"
+    assert len(await door.mails()) == 1
+    invited = await new_person(database, email="once@example.com")
+    assert (await door.accept(invited, await door.token())).status_code == 200
 
 
 async def test_a_member_is_not_invited_again(database: Database, door: Door):

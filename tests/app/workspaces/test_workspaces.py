@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from sqlalchemy import text
 
@@ -94,6 +95,47 @@ async def test_a_person_owns_a_hundred_workspaces_at_the_most(database: Database
         answer = await client.post("/api/v1/workspaces", json={"name": "One more"}, headers=person.headers)
     assert answer.status_code == 409
     assert answer.json()["error"]["code"] == "too_many_workspaces"
+
+
+async def test_the_same_key_makes_one_workspace_with_its_credits_once_also_many_at_once(database: Database):
+    ann, ben = await new_person(database), await new_person(database)
+    async with running_api(database) as client:
+
+        async def create(who: SignedIn, key: str, name: str = "Once") -> httpx.Response:
+            headers = {**who.headers, "Idempotency-Key": key}
+            return await client.post("/api/v1/workspaces", json={"name": name}, headers=headers)
+
+        answers = await asyncio.gather(*(create(ann, "the-same") for _ in range(5)))
+        other_request = await create(ann, "the-same", "Another")
+        other_key = await create(ann, "another")
+        somebody_elses = await create(ben, "the-same")
+        await client.delete(answers[0].headers["Location"], headers=ann.headers)
+        after_deletion = await create(ann, "the-same")
+        listed = await client.get("/api/v1/workspaces", headers=ann.headers)
+
+    assert [answer.status_code for answer in answers] == [201] * 5
+    assert len({answer.json()["data"]["id"] for answer in answers}) == 1
+    assert len({answer.headers["Location"] for answer in answers}) == 1
+    assert sorted(answer.headers.get("Idempotent-Replayed", "") for answer in answers) == ["", *["true"] * 4]
+    assert other_request.status_code == 409
+    assert other_request.json()["error"]["code"] == "idempotency_key_reused"
+    assert after_deletion.json()["data"] == answers[0].json()["data"]
+    made = {answer.json()["data"]["id"] for answer in (answers[0], other_key, somebody_elses)}
+    assert len(made) == 3
+    assert [each["id"] for each in listed.json()["data"]] == [other_key.json()["data"]["id"]]
+
+
+async def test_a_key_is_good_again_after_a_week(database: Database):
+    person = await new_person(database)
+    headers = {**person.headers, "Idempotency-Key": "weekly"}
+    async with running_api(database) as client:
+        first = await client.post("/api/v1/workspaces", json={"name": "Acme"}, headers=headers)
+        async with owner_sessions(database) as owner, owner.unscoped() as session:
+            query = text("UPDATE idempotency_keys SET created_at = now() - interval '8 days' WHERE workspace_id = :id")
+            await session.execute(query, {"id": first.json()["data"]["id"]})
+        later = [await client.post("/api/v1/workspaces", json={"name": "Acme"}, headers=headers) for _ in range(2)]
+    ids = [answer.json()["data"]["id"] for answer in (first, *later)]
+    assert ids[0] != ids[1] == ids[2]
 
 
 async def test_people_list_their_own_workspaces_page_by_page_and_keys_their_one(database: Database):

@@ -1,0 +1,48 @@
+"""What the children of a local stack are told of the providers' quotas."""
+
+from pathlib import Path
+
+import pytest
+
+from app.local import environment
+from app.local.environment import Addresses
+from app.settings import HunterSettings, load_settings
+
+ADDRESSES = Addresses(
+    app_url="postgresql://app@127.0.0.1:1/holdfast",
+    platform_url="postgresql://platform@127.0.0.1:1/holdfast",
+    owner_url="postgresql://owner@127.0.0.1:1/holdfast",
+    api_port=1,
+    signing_key="key",
+    encryption_key="a" * 43 + "=",
+    mail_directory=Path("mail"),
+    temporal_port=2,
+    temporal_ui_port=3,
+    sandbox_port=4,
+    dns_port=5,
+)
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> HunterSettings:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load_settings().providers.hunter
+
+
+def test_the_sandbox_has_no_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    hunter = loaded(monkeypatch, environment.worker(ADDRESSES, metrics_port=6))
+    assert hunter.quotas == ()
+
+
+def test_quotas_that_the_user_has_set_hold_in_the_sandbox_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_PROVIDERS__HUNTER__QUOTAS", '[{"calls": 3, "seconds": 1}]')
+    hunter = loaded(monkeypatch, environment.worker(ADDRESSES, metrics_port=6))
+    assert [(window.calls, window.seconds) for window in hunter.quotas] == [(3, 1)]
+
+
+def test_a_vendor_of_the_users_own_keeps_its_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_PROVIDERS__HUNTER__BASE_URL", "https://api.hunter.io/v2")
+    variables = environment.worker(ADDRESSES, metrics_port=6)
+    hunter = loaded(monkeypatch, variables)
+    assert [(window.calls, window.seconds) for window in hunter.quotas] == [(15, 1), (500, 60)]
+    assert variables["HOLDFAST_PROVIDERS__APOLLO__QUOTAS"] == "[]"
