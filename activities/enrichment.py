@@ -40,7 +40,7 @@ class Enrichment(EnrichmentActivities):
         self._sources = sources
         self._opener = opener
         self._settings = settings
-        self._places = Places(settings.calls_per_job)
+        self._places = Places(settings.calls_per_workspace, settings.lookups_per_workspace)
 
     @activity.defn(name="plan_enrichment")
     @mapped

@@ -163,14 +163,16 @@ class ProvidersSettings(_Section):
 
 class EnrichmentSettings(_Section):
     """The shape of a job; measured in docs/performance.md. `chunk` records a lookup, fewer towards the end of a job
-    but not less than `smallest_chunk`; `window` chunks at a time; `calls_per_lookup` in flight in each, and
-    `calls_per_job` in all (a process); `flush_answers` or `flush_seconds` between two commits."""
+    but not less than `smallest_chunk`; `window` chunks at a time; `calls_per_lookup` in flight in each. In one process
+    a workspace has `calls_per_workspace` in all, and `lookups_per_workspace` at one provider. `flush_answers` or
+    `flush_seconds` between two commits."""
 
     chunk: Count = 1000
     smallest_chunk: Count = 400
     window: Count = 4
     calls_per_lookup: Count = 100
-    calls_per_job: Count = 100
+    calls_per_workspace: Count = 100
+    lookups_per_workspace: Count = 4
     flush_answers: Count = 100
     flush_seconds: Positive = 0.5
     # A run of the workflow ends after so many chunks at the latest and continues as new.

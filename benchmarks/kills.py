@@ -106,7 +106,8 @@ async def _outcome(
         violations=audited.violations,
         repeated=repeated,
         unexplained=unexplained,
-        bound=min(shape.calls_per_job, shape.window * shape.calls_per_lookup) + shape.window * shape.flush_answers,
+        bound=min(shape.calls_per_workspace, shape.window * shape.calls_per_lookup)
+        + shape.window * shape.flush_answers,
         seconds=seconds,
         seconds_from_kill=seconds_from_kill,
     )

@@ -57,11 +57,24 @@ async def look_up(
 ) -> LookupDone:
     """Run one lookup to its end.
 
-    Its calls share the job's `places` with the other lookups of this process. `stopping` turns true when the process
+    It shares the workspace's `places` with the other lookups of this process. `stopping` turns true when the process
     is going down. Cancelled, it starts no further call, commits what is in flight and ends. Raises CircuitOpen or
     RateLimited with the seconds to wait, LookupPostponed where another try follows, Unavailable without a database,
     CredentialsNotConfigured where the job's credential was sealed with a key that `opener` lacks.
     """
+    async with places.lookups(UUID(command.workspace_id), command.provider):
+        return await _look_up(sessions, source, command, settings, opener, places, stopping)
+
+
+async def _look_up(
+    sessions: Sessions,
+    source: EnrichmentSource,
+    command: Lookup,
+    settings: EnrichmentSettings,
+    opener: Opener,
+    places: Places,
+    stopping: Callable[[], bool],
+) -> LookupDone:
     workspace_id, job_id = UUID(command.workspace_id), UUID(command.job_id)
     async with sessions.for_workspace(workspace_id) as session:
         job = await repository.running_job(session, job_id, command.provider)
@@ -89,7 +102,9 @@ async def look_up(
         open_records=len(records),
     )
     async with budget, flusher:
-        run = _Run(sessions, source, command, settings, job, budget, flusher, places.of(job_id), stopping, credential)
+        run = _Run(
+            sessions, source, command, settings, job, budget, flusher, places.calls(workspace_id), stopping, credential
+        )
         await run.ask(records, refusal)
         postponed = await run.conclude()
     if postponed is not None:

@@ -1,4 +1,4 @@
-"""How many calls of one job are under way in this process, over all its lookups."""
+"""How much of one workspace is under way in this process."""
 
 import asyncio
 from uuid import UUID
@@ -6,13 +6,23 @@ from weakref import WeakValueDictionary
 
 
 class Places:
-    """A job's lookups have phases without calls: a bound over all of them lets more lookups run than a bound on each,
-    and so keeps the places filled."""
+    """Lookups have phases without calls: a bound over all of a workspace lets more lookups run than a bound on each,
+    and so keeps the places filled.
 
-    def __init__(self, calls_per_job: int) -> None:
-        self._calls_per_job = calls_per_job
-        self._of_job: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+    Its lookups at one provider are bound as well, and the others wait before they read: those of a hundred jobs at once
+    would share its turn among them, each with a trickle of answers and a transaction for every few of them.
+    """
 
-    def of(self, job_id: UUID) -> asyncio.Semaphore:
-        """The places of this job, for as long as one of its lookups holds on to them."""
-        return self._of_job.setdefault(job_id, asyncio.Semaphore(self._calls_per_job))
+    def __init__(self, calls: int, lookups: int) -> None:
+        self._most_calls = calls
+        self._most_lookups = lookups
+        self._calls: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+        self._lookups: WeakValueDictionary[tuple[UUID, str], asyncio.Semaphore] = WeakValueDictionary()
+
+    def calls(self, workspace_id: UUID) -> asyncio.Semaphore:
+        """The calls of this workspace, for as long as one of its lookups holds on to them."""
+        return self._calls.setdefault(workspace_id, asyncio.Semaphore(self._most_calls))
+
+    def lookups(self, workspace_id: UUID, provider: str) -> asyncio.Semaphore:
+        """The lookups of this workspace at this provider, for as long as one of them holds on to it."""
+        return self._lookups.setdefault((workspace_id, provider), asyncio.Semaphore(self._most_lookups))

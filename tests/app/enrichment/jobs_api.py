@@ -100,7 +100,7 @@ class JobsApi:
                 command,
                 SETTINGS,
                 opener=opener or Opener({}),
-                places=Places(100),
+                places=Places(100, 4),
                 stopping=lambda: False,
             )
         if end:

@@ -50,7 +50,7 @@ async def workspace(owner: Sessions, sessions: Sessions) -> UUID:
 async def run_job(sessions: Sessions, workspace_id: UUID, source: FakeSource, domains: list[str]) -> UUID:
     job_id = await make_job(sessions, workspace_id, domains, [source])
     command = Lookup(str(workspace_id), str(job_id), source.name, 1, len(domains), is_last=True)
-    await look_up(sessions, source, command, SETTINGS, opener=Opener({}), places=Places(100), stopping=lambda: False)
+    await look_up(sessions, source, command, SETTINGS, opener=Opener({}), places=Places(100, 4), stopping=lambda: False)
     return job_id
 
 
