@@ -63,6 +63,7 @@ async def api(directory: Path) -> list[Row]:
             {
                 "HOLDFAST_ENVIRONMENT": "local",
                 "HOLDFAST_DATABASE_URL": bench.url(role),
+                "HOLDFAST_RATE_LIMITS__API": "0",
                 "HOLDFAST_TEMPORAL__ADDRESS": rig.state.temporal_address,
             }
             for role in (postgres.APP, UNGUARDED)

@@ -137,6 +137,9 @@ class SharedCircuits:
 
     async def _save(self, circuit: Circuit, unsaved: Unsaved) -> None:
         async with self._sessions.unscoped() as session:
+            # While a connection was waited for a newer change may have been adopted, and with it its version.
+            if circuit.unsaved is not unsaved:
+                return
             row = await circuit_rows.store(
                 session,
                 circuit.provider,
