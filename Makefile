@@ -17,9 +17,9 @@ demo: setup
 up: setup
 	@exec $(BIN)/holdfast up
 
-# Two processes: each starts its own PostgreSQL and Temporal.
+# Three processes on two cores: many a test waits for a process, and each of the three starts its own servers once.
 test: setup
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # Other input than `make test` has, and more of it.
 fuzz: setup

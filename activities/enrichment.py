@@ -51,11 +51,10 @@ class Enrichment(EnrichmentActivities):
     @activity.defn(name="lookup")
     @mapped
     async def lookup(self, command: Lookup) -> LookupDone:
-        source = self._sources[command.provider]
-        async with beating():
+        async with beating(), self._places.lookups(UUID(command.workspace_id), command.provider):
             return await look_up(
                 self._sessions,
-                source,
+                self._sources[command.provider],
                 command,
                 self._settings,
                 opener=self._opener,

@@ -3,14 +3,16 @@
 ``sessions`` in a signature means: I open a transaction. ``session`` means: I join yours.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 from uuid import UUID
 
 import orjson
 import psycopg
+import structlog
 import uuid_utils.compat
 from pydantic import SecretStr
 from sqlalchemy import MetaData, text
@@ -22,6 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from app.errors import Unavailable
 from app.readers import Parameters, Readers
 from app.settings import DatabaseSettings
+
+log = structlog.get_logger(__name__)
 
 # One transaction on one connection. Plain rows, no identity map: the hot paths of this product move batches.
 Session: TypeAlias = AsyncConnection
@@ -182,6 +186,35 @@ class Sessions:
             if error.connection_invalidated:
                 raise Unavailable("The database connection was lost; try again.", retry_after=1) from error
             raise
+
+
+async def in_batches(
+    sessions: "Sessions", work: Callable[[Session], Awaitable[int]], *, batch: int, max_batches: int
+) -> int:
+    """Do `work` on up to `batch` rows a transaction, until one finds fewer or `max_batches` are done; on how many."""
+    done = 0
+    for _ in range(max_batches):
+        async with sessions.unscoped() as session:
+            now = await work(session)
+        done += now
+        if now < batch:
+            break
+    return done
+
+
+async def follow(
+    engine: AsyncEngine, channel: str, heard: Callable[[str], Awaitable[None]], *, retry_seconds: float = 1.0
+) -> NoReturn:
+    """Call `heard` with each payload sent to a channel, and with an empty one at the beginning and after each time in
+    which the connection was lost: what was sent meanwhile is to be looked for."""
+    while True:
+        try:
+            async with aclosing(notifications(engine, channel)) as news:
+                async for payload in news:
+                    await heard(payload)
+        except Unavailable as error:
+            log.warning("notifications are not heard", channel=channel, error=error.message)
+        await asyncio.sleep(retry_seconds)
 
 
 async def notifications(engine: AsyncEngine, channel: str) -> AsyncGenerator[str, None]:

@@ -8,7 +8,7 @@ after the caller, and it is read after the caller was let in.
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 from temporalio.client import Client
 
@@ -57,6 +57,10 @@ async def _offers(opened: Resources) -> Mapping[str, Offer]:
 SettingsDep = Annotated[Settings, Depends(_settings)]
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
 TemporalDep = Annotated[Client, Depends(_temporal)]
+# Anything else names no provider, and is not looked for.
+ProviderName = Annotated[
+    str, Path(pattern=r"^[a-z0-9_-]{1,64}$", description="As GET /providers names it.", examples=["hunter"])
+]
 OffersDep = Annotated[Mapping[str, Offer], Depends(_offers)]
 
 

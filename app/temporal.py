@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 from google.protobuf.duration_pb2 import Duration
@@ -31,24 +31,20 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.runtime import Runtime
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from app.errors import Unavailable
 from app.settings import TemporalSettings
 from workflows import options
+from workflows.attributes import OUTCOME, PROCESS, PROVIDER, WORKSPACE_ID
 
 # A namespace of a server on SQL has room for ten Keyword and three KeywordList.
 SEARCH_ATTRIBUTES: "Mapping[str, IndexedValueType.ValueType]" = {
-    "WorkspaceId": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    "Process": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-    # The providers that a workflow waits for: there may be several.
-    "Provider": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
-    "Outcome": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    key.name: cast("IndexedValueType.ValueType", int(key.indexed_value_type))
+    for key in (WORKSPACE_ID, PROCESS, PROVIDER, OUTCOME)
 }
-WORKSPACE_ID = SearchAttributeKey.for_keyword("WorkspaceId")
-PROCESS = SearchAttributeKey.for_keyword("Process")
 RETENTION = timedelta(days=30)
 
 # A request waits for its answer: what cannot be sent in about two seconds is refused (default: ten).

@@ -54,6 +54,7 @@ def email_address(text: str) -> str:
 
 # For models of requests. The bound before normalising keeps its work small.
 Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(one_line)]
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(one_line)]
 EmailAddress = Annotated[
     str,
     Field(min_length=3, max_length=_EMAIL_CHARACTERS, json_schema_extra={"format": "email"}),

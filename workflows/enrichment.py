@@ -5,10 +5,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows import options
+from workflows.attributes import OUTCOME, PROVIDER
 from workflows.contracts.enrichment import (
     EnrichmentActivities,
     JobPlan,
@@ -20,9 +20,6 @@ from workflows.contracts.enrichment import (
     Standing,
     Waits,
 )
-
-OUTCOME = SearchAttributeKey.for_keyword("Outcome")
-PROVIDER = SearchAttributeKey.for_keyword_list("Provider")
 
 # A flapping provider begins and ends many waits: people need no more than this, and each look is ten events.
 _BETWEEN_LOOKS = timedelta(seconds=2)

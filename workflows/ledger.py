@@ -1,12 +1,10 @@
 """The audit of every workspace's ledger, started by a schedule."""
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
 
 from workflows import options
+from workflows.attributes import OUTCOME
 from workflows.contracts.ledger import Audited, AuditRange, LedgerActivities, LedgerAudit
-
-OUTCOME = SearchAttributeKey.for_keyword("Outcome")
 
 
 @workflow.defn(name="AuditLedger")

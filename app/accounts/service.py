@@ -5,6 +5,7 @@ Whoever makes a sign-in holds the person's row: what ends all sign-ins ends the 
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from app.accounts import lockout, repository
@@ -23,7 +24,7 @@ from app.auth import service as auth
 from app.auth.opaque import new_token, token_hash
 from app.auth.permissions import Person
 from app.auth.tokens import AccessTokens, Claims
-from app.db import Session, Sessions, enter_workspace, new_id
+from app.db import Session, Sessions, enter_workspace, in_batches, new_id
 from app.errors import Unauthenticated
 from app.security_log import digest_of, security_event
 from app.settings import Settings
@@ -244,14 +245,9 @@ async def verify_address(session: Session, user_id: UUID, *, keep: UUID | None =
 
 async def sweep(platform_sessions: Sessions, *, batch: int = 1000, max_batches: int = 10) -> int:
     """Delete sign-ins, links and attempts that ended more than a day ago, a transaction a batch; how many."""
-    deleted = 0
-    for _ in range(max_batches):
-        async with platform_sessions.unscoped() as session:
-            now = await repository.sweep(session, limit=batch)
-        deleted += now
-        if now < batch:
-            break
-    return deleted
+    return await in_batches(
+        platform_sessions, partial(repository.sweep, limit=batch), batch=batch, max_batches=max_batches
+    )
 
 
 async def _find_link(sessions: Sessions, purpose: str, token: str) -> tuple[UUID, UUID]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 
 from app.admin import service
 from app.admin.schemas import AnyUserOut, AnyWorkspaceOut, GrantIn, SteeredOut, SteeringIn
@@ -14,14 +14,14 @@ from app.auth.permissions import Person
 from app.credits.repository import Entry
 from app.credits.schemas import EntryOut
 from app.db import Sessions
-from app.deps import BODY_ERRORS, OffersDep, SessionsDep, json_body, json_request
+from app.deps import BODY_ERRORS, OffersDep, ProviderName, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
 from app.errors import NotFound
 from app.idempotency import headers as idempotency
-from app.idempotency.answers import Once, Remembered, Scope
+from app.idempotency.answers import Remembered
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
-from app.idempotency.service import fingerprint
+from app.idempotency.service import once
 from app.pagination import Before, Limit, newest_first
 from app.providers.circuit_rows import Hand
 from app.providers.ports import Offer
@@ -29,7 +29,6 @@ from app.providers.ports import Offer
 router = APIRouter(prefix="/admin", tags=["Administration"])
 
 Superadmin = Annotated[Person, superadmin()]
-Name = Annotated[str, Path(max_length=100, description="Of the provider.", examples=["hunter"])]
 Steering = Annotated[SteeringIn, json_body(SteeringIn)]
 
 _GRANTS = "/workspaces/{workspace_id}/credits/grants"
@@ -72,16 +71,13 @@ async def grant_credits(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """The answer is the new entry of the workspace's ledger. The grant is in the workspace's audit log."""
-    once = None
-    if idempotency_key is not None:
-        scope = Scope(workspace_id, superadmin.user_id, f"POST {router.prefix}{_GRANTS}")
-        once = Once(scope, idempotency_key, fingerprint(body.model_dump(mode="json")))
+    route = f"POST {router.prefix}{_GRANTS}"
     granted = await service.grant_credits(
         sessions,
         superadmin,
         workspace_id,
         Grant(body.amount, body.reason, body.expires_at),
-        once=once,
+        once=once(workspace_id, superadmin.user_id, route, idempotency_key, body.model_dump(mode="json")),
         answer=_answer,
     )
     return idempotency.answer(granted.answer, replayed=granted.replayed)
@@ -95,7 +91,7 @@ async def grant_credits(
     openapi_extra=json_request(SteeringIn),
 )
 async def open_provider_circuit(
-    superadmin: Superadmin, name: Name, body: Steering, sessions: SessionsDep, offers: OffersDep
+    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, offers: OffersDep
 ) -> Envelope[SteeredOut]:
     """Nothing is asked of it until it is closed by hand; work waits for it, as in an outage. All workers obey within a
     tenth of a second."""
@@ -110,7 +106,7 @@ async def open_provider_circuit(
     openapi_extra=json_request(SteeringIn),
 )
 async def close_provider_circuit(
-    superadmin: Superadmin, name: Name, body: Steering, sessions: SessionsDep, offers: OffersDep
+    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, offers: OffersDep
 ) -> Envelope[SteeredOut]:
     """It is asked again, slowly at first, whoever or whatever opened it. That it is disabled stays as it is."""
     return await _steer(superadmin, sessions, offers, name, "close", body)
@@ -124,7 +120,7 @@ async def close_provider_circuit(
     openapi_extra=json_request(SteeringIn),
 )
 async def disable_provider(
-    superadmin: Superadmin, name: Name, body: Steering, sessions: SessionsDep, offers: OffersDep
+    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, offers: OffersDep
 ) -> Envelope[SteeredOut]:
     """It refuses everything until it is enabled, and jobs go on without it, those that run too."""
     return await _steer(superadmin, sessions, offers, name, "disable", body)
@@ -138,7 +134,7 @@ async def disable_provider(
     openapi_extra=json_request(SteeringIn),
 )
 async def enable_provider(
-    superadmin: Superadmin, name: Name, body: Steering, sessions: SessionsDep, offers: OffersDep
+    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, offers: OffersDep
 ) -> Envelope[SteeredOut]:
     """Its circuit stays as it is. A provider that the settings switch off stays off."""
     return await _steer(superadmin, sessions, offers, name, "enable", body)

@@ -11,7 +11,7 @@ from app.credits.repository import Balance
 from app.credits.schemas import CreditsOut
 from app.credits.service import MAX_AMOUNT
 from app.providers.circuit_rows import CircuitRow
-from app.text import one_line
+from app.text import Reason
 
 _FARTHEST = timedelta(days=36_525)
 
@@ -38,9 +38,7 @@ class GrantIn(BaseModel):
     )
 
     amount: int = Field(ge=1, le=MAX_AMOUNT, description="In credits.")
-    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(one_line)] = Field(
-        description="Read by the workspace in its ledger."
-    )
+    reason: Reason = Field(description="Read by the workspace in its ledger.")
     expires_at: Annotated[AwareDatetime, AfterValidator(_in_time)] | None = Field(
         default=None, description="What is not spent or held by then is lost; null: never."
     )
@@ -53,9 +51,7 @@ class SteeringIn(BaseModel):
         extra="forbid", strict=True, json_schema_extra={"examples": [{"reason": "The vendor announced maintenance"}]}
     )
 
-    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(one_line)] = Field(
-        description="Kept with the provider, and shown to the staff."
-    )
+    reason: Reason = Field(description="Kept with the provider, and shown to the staff.")
 
 
 class SteeredOut(BaseModel):

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from app.cli.connection import DATA_DIR, DataDirOption
+from app.cli.connection import DATA_DIR, DataDirOption, running_or_set
 from app.cli.errors import CommandFailed
 from app.cli.program import argv
 from app.local import postgres
 from app.local.program import with_our_packages
-from app.local.state import DataDirectory, running
+from app.local.state import DataDirectory
 
 _OWNER = "HOLDFAST_OWNER_DATABASE_URL"
 _APP = "HOLDFAST_DATABASE_URL"
@@ -52,9 +52,7 @@ def _environment(data_dir: Path) -> dict[str, str]:
     variables = with_our_packages(os.environ)
     if _OWNER in variables:
         return {_APP: variables[_OWNER], **variables}
-    state = running(data_dir)
-    if state is None:
-        raise CommandFailed(f"Set {_OWNER}, or start the stack in {data_dir} with `holdfast up`.")
+    state = running_or_set(data_dir, _OWNER)
     memory = DataDirectory(data_dir.absolute()).recall()
     owner = postgres.url(postgres.OWNER, memory.passwords[postgres.OWNER], memory.ports["postgres"], postgres.DATABASE)
     return {"HOLDFAST_PUBLIC_URL": state.api_url, **variables, _APP: owner, _OWNER: owner}

@@ -106,3 +106,14 @@ def _look_into(data_dir: Path) -> tuple[LocalState | None, bool]:
         return None, False
     except OSError as error:
         raise CommandFailed(f"Cannot look into {data_dir}: {error.strerror}.") from None
+
+
+def running_or_set(data_dir: Path, variable: str) -> LocalState:
+    """The stack that runs in `data_dir`, for a command that has no `variable` to say where else to go.
+
+    Raises CommandFailed where none runs.
+    """
+    state = running(data_dir)
+    if state is None:
+        raise CommandFailed(f"Set {variable}, or start the stack in {data_dir} with `holdfast up`.")
+    return state

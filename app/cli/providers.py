@@ -1,18 +1,16 @@
 """``holdfast providers``: how the providers are treated by all workers, and the operator's hand on that."""
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.connection import DATA_DIR, DataDirOption
+from app.cli.connection import DATA_DIR, DataDirOption, running_or_set
 from app.cli.errors import CommandFailed
-from app.cli.program import argv
-from app.local.program import with_our_packages
-from app.local.state import running
+from app.cli.program import run_program
+from app.cli.run import run
 
 _URL = "HOLDFAST_DATABASE_URL"
 
@@ -25,31 +23,19 @@ def list_providers(*, data_dir: DataDirOption = DATA_DIR) -> None:
 
     Reads the database of HOLDFAST_DATABASE_URL, else of the stack that runs.
     """
-    _run(data_dir)
+    run(_run(data_dir))
 
 
 def steering(hand: str) -> Callable[..., None]:
     """The command that does this to a provider."""
 
     def steer(name: NameArgument, *, reason: ReasonOption, data_dir: DataDirOption = DATA_DIR) -> None:
-        _run(data_dir, hand, name, reason)
+        run(_run(data_dir, hand, name, reason))
 
     return steer
 
 
-def _run(data_dir: Path, *arguments: str) -> None:
-    done = subprocess.run(  # noqa: S603  # our own program; its arguments go through no shell
-        argv("app.cli.operator", "--", *arguments), env=_environment(data_dir), check=False
-    )
-    if done.returncode:
+async def _run(data_dir: Path, *arguments: str) -> None:
+    url = os.environ.get(_URL) or running_or_set(data_dir, _URL).database_url
+    if await run_program("app.cli.operator", "--", *arguments, HOLDFAST_DATABASE_URL=url):
         raise CommandFailed("Nothing was changed." if arguments else "The providers could not be listed.")
-
-
-def _environment(data_dir: Path) -> dict[str, str]:
-    variables = with_our_packages(os.environ)
-    if _URL in variables:
-        return variables
-    state = running(data_dir)
-    if state is None:
-        raise CommandFailed(f"Set {_URL}, or start the stack in {data_dir} with `holdfast up`.")
-    return {**variables, _URL: state.database_url}

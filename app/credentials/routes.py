@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from app.auth.dependencies import caller
 from app.auth.permissions import Caller
@@ -11,13 +11,13 @@ from app.credentials.errors import CredentialNotTaken, CredentialsNotConfigured
 from app.credentials.repository import Credential
 from app.credentials.schemas import CredentialCursor, CredentialIn, CredentialOut
 from app.credentials.sealing import Sealer
-from app.deps import BODY_ERRORS, OffersDep, SessionsDep, SettingsDep, json_body, json_request
+from app.deps import BODY_ERRORS, OffersDep, ProviderName, SessionsDep, SettingsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
 from app.idempotency import headers as idempotency
-from app.idempotency.answers import Once, Remembered, Scope
+from app.idempotency.answers import Remembered
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
-from app.idempotency.service import fingerprint
+from app.idempotency.service import once
 from app.pagination import CursorText, Limit, page_of
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/credentials", tags=["Credentials"])
@@ -25,8 +25,6 @@ router = APIRouter(prefix="/workspaces/{workspace_id}/credentials", tags=["Crede
 CredentialsReader = Annotated[Caller, caller("credentials:read")]
 CredentialsWriter = Annotated[Caller, caller("credentials:write")]
 
-# Anything else names no provider, and is not looked for.
-ProviderName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,64}$", description="As GET /providers names it.")]
 WaitSeconds = Annotated[float, Query(ge=0, le=30, description="How long to wait for the result.")]
 
 
@@ -101,10 +99,8 @@ async def verify_credential(
     200 once the check is over: `status` says what came of it. A check that is under way is joined.
     """
     Sealer.of(settings.credentials)  # a worker of this installation could not open it either
-    once = None
-    if idempotency_key is not None:
-        scope = Scope(caller.workspace_id, caller.id, f"POST {router.prefix}/{{provider}}/verify")
-        once = Once(scope, idempotency_key, fingerprint({"provider": provider}))
+    route = f"POST {router.prefix}/{{provider}}/verify"
+    first = once(caller.workspace_id, caller.id, route, idempotency_key, {"provider": provider})
 
     def answer(credential: Credential) -> Remembered:
         shown = CredentialOut.of(credential).model_dump(mode="json")
@@ -114,6 +110,6 @@ async def verify_credential(
         return Remembered(202, {"Location": place.path}, shown)
 
     said, replayed = await service.verify_credential(
-        sessions, caller, provider, answer, once=once, wait_seconds=wait_seconds
+        sessions, caller, provider, answer, once=first, wait_seconds=wait_seconds
     )
     return idempotency.answer(said, replayed=replayed)

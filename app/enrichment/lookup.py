@@ -57,24 +57,12 @@ async def look_up(
 ) -> LookupDone:
     """Run one lookup to its end.
 
-    It shares the workspace's `places` with the other lookups of this process. `stopping` turns true when the process
-    is going down. Cancelled, it starts no further call, commits what is in flight and ends. Raises CircuitOpen or
-    RateLimited with the seconds to wait, LookupPostponed where another try follows, Unavailable without a database,
-    CredentialsNotConfigured where the job's credential was sealed with a key that `opener` lacks.
+    Its calls share the workspace's `places` with the other lookups of this process. `stopping` turns true when the
+    process is going down. Cancelled, it starts no further call, commits what is in flight and ends. Raises
+    CircuitOpen or RateLimited with the seconds to wait, LookupPostponed where another try follows, Unavailable
+    without a database, CredentialsNotConfigured where the job's credential was sealed with a key that `opener`
+    lacks.
     """
-    async with places.lookups(UUID(command.workspace_id), command.provider):
-        return await _look_up(sessions, source, command, settings, opener, places, stopping)
-
-
-async def _look_up(
-    sessions: Sessions,
-    source: EnrichmentSource,
-    command: Lookup,
-    settings: EnrichmentSettings,
-    opener: Opener,
-    places: Places,
-    stopping: Callable[[], bool],
-) -> LookupDone:
     workspace_id, job_id = UUID(command.workspace_id), UUID(command.job_id)
     async with sessions.for_workspace(workspace_id) as session:
         job = await repository.running_job(session, job_id, command.provider)

@@ -40,7 +40,7 @@ from app.idempotency import headers as idempotency
 from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
-from app.idempotency.service import fingerprint
+from app.idempotency.service import fingerprint, once
 from app.pagination import Before, CursorText, Limit, newest_first, page_of
 from app.workspaces import service as workspaces
 
@@ -304,11 +304,9 @@ async def retry_enrichment_job(
 ) -> Response:
     """A new job, `retry_of` this one, of the records that failed for another reason than their input, or lack a field
     because a provider was skipped. It has its own hold."""
-    once = None
-    if idempotency_key is not None:
-        scope = Scope(caller.workspace_id, caller.id, f"POST {_JOBS}/{{job_id}}/retry")
-        once = Once(scope, idempotency_key, fingerprint({"job_id": str(job_id)}))
-    door = await _door(request, caller, opened, once)
+    route = f"POST {_JOBS}/{{job_id}}/retry"
+    first = once(caller.workspace_id, caller.id, route, idempotency_key, {"job_id": str(job_id)})
+    door = await _door(request, caller, opened, first)
     return _started(await submit.retry(opened.sessions, door, job_id, opened.offers))
 
 

@@ -4,7 +4,7 @@ from datetime import UTC
 from uuid import UUID
 
 from app.db import Session, Sessions
-from app.enrichment import standing_repository as repository
+from app.enrichment import waiting_repository as repository
 from workflows.contracts.enrichment import JobRef, Standing, Waits
 
 

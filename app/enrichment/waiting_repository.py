@@ -1,10 +1,11 @@
 """The SQL of a job's waits for its providers. Whoever parks or stops holds the lock of the job."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from app.db import Session
 
@@ -56,6 +57,16 @@ _STOP = text("""
 """)
 
 
+# A wait for recovery; what is throttled comes back by itself. And only a running job waits.
+_STANDINGS = text("""
+    SELECT p.provider, p.calls, p.matches AS found, CASE WHEN j.status = 'running' AND p.parked_since IS NOT NULL
+                                                   THEN p.waiting_until END AS waiting_until
+    FROM enrichment_job_providers AS p JOIN enrichment_jobs AS j ON j.id = p.job_id
+    WHERE p.job_id = :job_id
+    ORDER BY p.position
+""")
+
+
 async def note_alive(session: Session, job_id: UUID) -> UnfinishedJob | None:
     """Lock the job and give a sign of life; None for one that is finished."""
     row = (await session.execute(_ALIVE, {"job_id": job_id})).one_or_none()
@@ -87,3 +98,9 @@ async def stop(session: Session, job_id: UUID, provider: str | None = None) -> d
     """End the job's wait for the provider, or for all; by provider, since when it waited."""
     rows = await session.execute(_STOP, {"job_id": job_id, "provider": provider})
     return {row.provider: row.parked_since for row in rows}
+
+
+async def standings(session: Session, job_id: UUID) -> Sequence[Row[tuple[str, int, int, datetime | None]]]:
+    """Of each provider its name, calls, what it found, and until when the job waits for it (None: it does not), in the
+    order in which they are asked."""
+    return (await session.execute(_STANDINGS, {"job_id": job_id})).all()

@@ -7,11 +7,13 @@ So only what committed is remembered, which means only 2xx. Secrets that are sho
 import hashlib
 import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
+from uuid import UUID
 
-from app.db import Session, Sessions
+from app.db import Session, Sessions, in_batches
 from app.idempotency import repository
-from app.idempotency.answers import Once, Remembered
+from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 
 KEPT = timedelta(days=7)
@@ -24,6 +26,11 @@ def fingerprint(request: Any, *contents: bytes) -> bytes:
     """
     canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return _digest(canonical.encode(), *contents)
+
+
+def once(workspace_id: UUID, caller_id: UUID, route: str, key: str | None, request: Any) -> Once | None:
+    """What makes the request happen once; None where the caller gave it no key. `request` as `fingerprint` takes it."""
+    return Once(Scope(workspace_id, caller_id, route), key, fingerprint(request)) if key is not None else None
 
 
 async def replay_or_begin(session: Session, once: Once) -> Remembered | None:
@@ -50,14 +57,8 @@ async def remember(session: Session, once: Once, answer: Remembered) -> None:
 
 async def sweep(platform_sessions: Sessions, *, batch: int = 1000, max_batches: int = 10) -> int:
     """Forget answers older than a week, at most `batch` × `max_batches`, a transaction a batch; how many."""
-    forgotten = 0
-    for _ in range(max_batches):
-        async with platform_sessions.unscoped() as session:
-            deleted = await repository.sweep(session, keep=KEPT, limit=batch)
-        forgotten += deleted
-        if deleted < batch:
-            break
-    return forgotten
+    forget = partial(repository.sweep, keep=KEPT, limit=batch)
+    return await in_batches(platform_sessions, forget, batch=batch, max_batches=max_batches)
 
 
 def _lock(once: Once) -> int:

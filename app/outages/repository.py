@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import exists, select, text
+from sqlalchemy import ColumnElement, exists, select, text
 
 from app.db import Session
 from app.outages.models import outage_waits, provider_outages
@@ -216,17 +216,17 @@ async def drain(session: Session, outages: Sequence[Outage]) -> list[UUID]:
 
 async def of_provider(session: Session, provider: str, *, before: UUID | None, limit: int) -> list[Outage]:
     """The newest first; `before` continues after the last one seen."""
-    query = select(*(_outage[name] for name in Outage.__slots__)).where(_outage.provider == provider)
-    if before is not None:
-        query = query.where(_outage.id < before)
-    return [Outage(*row) for row in await session.execute(query.order_by(_outage.id.desc()).limit(limit))]
+    return await _newest(session, _outage.provider == provider, before, limit)
 
 
 async def of_workspace(session: Session, workspace_id: UUID, *, before: UUID | None, limit: int) -> list[Outage]:
     """Those in which something of the workspace waited; newest first, `before` continues after the last one seen."""
-    query = select(*(_outage[name] for name in Outage.__slots__)).where(
-        exists().where(_wait.outage_id == _outage.id, _wait.workspace_id == workspace_id)
-    )
+    waited = exists().where(_wait.outage_id == _outage.id, _wait.workspace_id == workspace_id)
+    return await _newest(session, waited, before, limit)
+
+
+async def _newest(session: Session, wanted: ColumnElement[bool], before: UUID | None, limit: int) -> list[Outage]:
+    query = select(*(_outage[name] for name in Outage.__slots__)).where(wanted)
     if before is not None:
         query = query.where(_outage.id < before)
     return [Outage(*row) for row in await session.execute(query.order_by(_outage.id.desc()).limit(limit))]

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 
 from app.auth.dependencies import any_caller, caller
 from app.auth.permissions import Caller, Person
-from app.deps import OffersDep, SessionsDep
+from app.deps import OffersDep, ProviderName, SessionsDep
 from app.envelope import ListEnvelope, list_envelope
 from app.outages import service
 from app.outages.schemas import OutageOut
@@ -20,7 +20,7 @@ async def list_provider_outages(
     caller: Annotated[Caller | Person, any_caller("providers:read")],
     sessions: SessionsDep,
     offers: OffersDep,
-    name: Annotated[str, Path(max_length=100, description="Of the provider.", examples=["hunter"])],
+    name: ProviderName,
     limit: Limit = 50,
     before: Before = None,
 ) -> ListEnvelope[OutageOut]:

@@ -20,13 +20,14 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.db import Session, Sessions, new_id, notifications
+from app.db import Session, Sessions, follow, new_id
 from app.errors import Unavailable
 from app.outbox import repository
 from app.outbox.repository import Command
 from app.settings import OutboxSettings, TemporalSettings
-from app.temporal import PROCESS, WORKSPACE_ID, reaching_temporal
+from app.temporal import reaching_temporal
 from workflows import options
+from workflows.attributes import PROCESS, WORKSPACE_ID
 
 log = structlog.get_logger(__name__)
 
@@ -165,10 +166,7 @@ class Relay:
         self._dead.set(dead)
 
     async def _listen(self) -> None:
-        while True:
-            try:
-                async for _ in notifications(self._engine, "holdfast_outbox"):
-                    self._due.set()
-            except Unavailable as error:
-                log.warning("outbox listener lost its connection", error=error.message)
-            await asyncio.sleep(self._settings.poll_seconds)
+        async def heard(_: str) -> None:
+            self._due.set()
+
+        await follow(self._engine, "holdfast_outbox", heard, retry_seconds=self._settings.poll_seconds)

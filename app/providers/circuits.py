@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db import Session, Sessions, new_id, notifications
+from app.db import Session, Sessions, follow, new_id
 from app.errors import Unavailable
 from app.providers import circuit_rows
 from app.providers.circuit import Circuit, Unsaved
@@ -158,14 +157,10 @@ class SharedCircuits:
             circuit.adopt(newer)
 
     async def _listen(self) -> None:
-        while True:
-            try:
-                async with aclosing(notifications(self._engine, circuit_rows.CHANNEL)) as news:
-                    async for _ in news:
-                        await self._look()
-            except Unavailable as error:
-                log.warning("circuits are not heard of", error=error.message)
-            await asyncio.sleep(_RETRY_SECONDS)
+        async def heard(_: str) -> None:
+            await self._look()
+
+        await follow(self._engine, circuit_rows.CHANNEL, heard, retry_seconds=_RETRY_SECONDS)
 
     async def _look(self) -> None:
         async with self._sessions.unscoped() as session:

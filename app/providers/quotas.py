@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing
 from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.db import Sessions, notifications
+from app.db import Sessions, follow
 from app.errors import Unavailable
 from app.providers.quota import Lease, Quota
 from app.settings import QuotaWindow
@@ -92,16 +91,9 @@ class SharedQuotas:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        while True:
-            try:
-                async with aclosing(notifications(self._engine, CHANNEL)) as news:
-                    async for payload in news:
-                        self._heard(payload)
-            except Unavailable as error:
-                log.warning("refusals are not heard of", error=error.message)
-            await asyncio.sleep(_RETRY_SECONDS)
+        await follow(self._engine, CHANNEL, self._heard)
 
-    def _heard(self, payload: str) -> None:
+    async def _heard(self, payload: str) -> None:
         if not payload:
             for quota in self._quotas.values():
                 quota.forget()

@@ -16,13 +16,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
-from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
 from app.errors import AppError, NotFound, Unavailable
 from app.redaction import redact_text
-from app.temporal import PROCESS, WORKSPACE_ID, reaching_temporal
+from app.temporal import reaching_temporal
 from workflows import ids, options
+from workflows.attributes import OUTCOME, PROCESS, PROVIDER, WORKSPACE_ID
 
 Process = Literal["enrichment", "credentials", "workspaces", "ledger"]
 RunStatus = Literal["running", "completed", "failed", "cancelled", "terminated", "timed_out"]
@@ -31,8 +31,6 @@ RunStatus = Literal["running", "completed", "failed", "cancelled", "terminated",
 _ANSWER_SECONDS = 5
 _RPC_TIMEOUT = timedelta(seconds=3)
 
-_PROVIDER = SearchAttributeKey.for_keyword_list("Provider")
-_OUTCOME = SearchAttributeKey.for_keyword("Outcome")
 # One that continued as new goes on under the same id: that run stands for it.
 _STATUS_NAMES: Mapping[RunStatus, str] = {
     "running": "Running",
@@ -182,8 +180,8 @@ def _run(execution: WorkflowExecution) -> Run:
         workflow=execution.workflow_type,
         # Between the end of a run and the start of the one that it continues as, the workflow runs.
         status=_STATUSES.get(execution.status, "running"),
-        waiting_for=tuple(attributes.get(_PROVIDER, ())),
-        outcome=attributes.get(_OUTCOME),
+        waiting_for=tuple(attributes.get(PROVIDER, ())),
+        outcome=attributes.get(OUTCOME),
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )

@@ -10,10 +10,10 @@ from app.auth.permissions import Caller
 from app.deps import BODY_ERRORS, Resources, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
 from app.idempotency import headers as idempotency
-from app.idempotency.answers import Once, Remembered, Scope
+from app.idempotency.answers import Remembered
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
-from app.idempotency.service import fingerprint
+from app.idempotency.service import once
 from app.mail.ports import Mail
 from app.pagination import Before, CursorText, Limit, newest_first, page_of
 from app.team import service
@@ -111,15 +111,13 @@ async def create_invitation(
     """The mail has a link that can be used once, within a week, by who has that address. An open invitation of the
     same address ends. Only owners invite owners."""
     settings = opened.settings
-    once = None
-    if idempotency_key is not None:
-        scope = Scope(caller.workspace_id, caller.id, f"POST {router.prefix}/invitations")
-        once = Once(scope, idempotency_key, fingerprint(body.model_dump(mode="json")))
+    asked = body.model_dump(mode="json")
+    first = once(caller.workspace_id, caller.id, f"POST {router.prefix}/invitations", idempotency_key, asked)
 
     def answer(made: Invitation) -> Remembered:
         return Remembered(201, {}, InvitationOut.of(made).model_dump(mode="json"))
 
-    said, made = await service.invite(opened.sessions, caller, body.email, body.role, settings.auth, answer, once=once)
+    said, made = await service.invite(opened.sessions, caller, body.email, body.role, settings.auth, answer, once=first)
     if made is None:
         return idempotency.answer(said, replayed=True)
     mail = invitation_mail(made.invitation, made.token, made.workspace_name, settings.public_url)

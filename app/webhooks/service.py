@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Literal, TypeAlias
 from uuid import UUID, uuid5
 
-from app.db import Session, Sessions, new_id
+from app.db import Session, Sessions, in_batches, new_id
 from app.providers.ports import JsonValue
 from app.webhooks import repository
 
@@ -32,6 +33,7 @@ KEPT = timedelta(days=30)
 
 _NAMES = UUID("7d0f5c1e-3b1a-5e0b-9a57-6f2d0c4b8e11")
 _BATCH = 1000
+_MAX_BATCHES = 1000
 
 
 async def publish(
@@ -53,13 +55,8 @@ async def is_published(session: Session, workspace_id: UUID, type: EventType, ke
 
 async def sweep(platform_sessions: Sessions) -> int:
     """Delete events older than `KEPT`, a batch a transaction; how many. Raises Unavailable between batches."""
-    deleted = 0
-    while True:
-        async with platform_sessions.unscoped() as session:
-            batch = await repository.sweep(session, keep=KEPT, limit=_BATCH)
-        deleted += batch
-        if batch < _BATCH:
-            return deleted
+    delete = partial(repository.sweep, keep=KEPT, limit=_BATCH)
+    return await in_batches(platform_sessions, delete, batch=_BATCH, max_batches=_MAX_BATCHES)
 
 
 def _id_of(workspace_id: UUID, type: EventType, key: str) -> UUID:

@@ -12,13 +12,14 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from app.auth.dependencies import SUPERADMIN
 from app.main import create_app
 from app.settings import TemporalSettings
-from app.temporal import PROCESS, WORKSPACE_ID, connect
+from app.temporal import connect
 from tests.api import Tenant, client_of, new_tenant, settings_for
 from tests.contents import everything_of, fill
 from tests.openapi import Operation, operations
 from tests.people import new_member
 from tests.servers import Database, PostgresServer
 from workflows import ids as ids_of
+from workflows.attributes import PROCESS, WORKSPACE_ID
 
 # Not ids of rows: the same name means another row in each workspace.
 NAMES = {"provider"}

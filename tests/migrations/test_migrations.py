@@ -33,7 +33,12 @@ RIGHTS = text("""
     SELECT 'security', relname, format('%s %s', relrowsecurity, relforcerowsecurity)
     FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
     UNION ALL
-    SELECT 'grant', relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    SELECT 'grant', relname, coalesce(relacl, acldefault('r', relowner))::text
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    UNION ALL
+    SELECT 'grant', format('%s.%s', relname, attname), attacl::text
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = 'public'::regnamespace AND attacl IS NOT NULL
     UNION ALL
     SELECT 'function', proname, pg_get_functiondef(oid) || ' ' || proacl::text
     FROM pg_proc WHERE pronamespace = 'public'::regnamespace
