@@ -154,11 +154,90 @@ class ApolloSettings(ProviderSettings):
     quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=1000, seconds=60),)
 
 
+class HunterVerifierSettings(ProviderSettings):
+    """Hunter's e-mail verifier: limits and price of its own. `quotas` as its documents state them."""
+
+    base_url: str | None = "https://api.hunter.io/v2"
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=10, seconds=1), QuotaWindow(calls=300, seconds=60))
+
+
+class ClearbitSettings(ProviderSettings):
+    """`base_url`: for both hosts, the person's and the company's, below ``/person`` and ``/company`` (the sandbox).
+    `quotas` as its documents state them; its answers tell of them."""
+
+    credit_cost: Annotated[int, Field(ge=0)] = 3
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=600, seconds=60),)
+
+
+class PeopleDataLabsSettings(ProviderSettings):
+    """`quotas` as its documents state them for enrichment in paid plans; its answers tell of lower ones."""
+
+    base_url: str | None = "https://api.peopledatalabs.com/v5"
+    credit_cost: Annotated[int, Field(ge=0)] = 3
+    timeout_seconds: Positive = 20
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=1000, seconds=60),)
+
+
+class FreeSettings(ProviderSettings):
+    """A public source, which costs us nothing."""
+
+    credit_cost: Annotated[int, Field(ge=0)] = 0
+    timeout_seconds: Positive = 15
+
+
+class RdapSettings(FreeSettings):
+    """`base_url`: a server that knows or redirects to the registry of every domain."""
+
+    base_url: str | None = "https://rdap.org"
+    concurrency: Count = 10
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=10, seconds=10),)
+
+
+class GleifSettings(FreeSettings):
+    """`quotas` as users report it."""
+
+    base_url: str | None = "https://api.gleif.org/api/v1"
+    concurrency: Count = 10
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=60, seconds=60),)
+
+
+class WikidataSettings(FreeSettings):
+    base_url: str | None = "https://query.wikidata.org"
+    timeout_seconds: Positive = 60
+    # Parallel queries of one client that it allows.
+    concurrency: Count = 5
+
+
+class EdgarSettings(FreeSettings):
+    """`base_url`: for both hosts, ``www.sec.gov`` below ``/www`` and ``data.sec.gov`` below ``/data`` (the sandbox).
+    `contact` is the mail address that the SEC asks callers to give."""
+
+    contact: str = "holdfast@localhost"
+    concurrency: Count = 10
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=10, seconds=1),)
+
+
+class GithubSettings(FreeSettings):
+    """`quotas` of calls without a token; `api_key` is a token, with which its answers tell of 5,000 an hour."""
+
+    base_url: str | None = "https://api.github.com"
+    concurrency: Count = 10
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=60, seconds=3600),)
+
+
 class ProvidersSettings(_Section):
     website: WebsiteSettings = WebsiteSettings()
     dns: DnsSettings = DnsSettings()
+    rdap: RdapSettings = RdapSettings()
+    gleif: GleifSettings = GleifSettings()
+    wikidata: WikidataSettings = WikidataSettings()
+    edgar: EdgarSettings = EdgarSettings()
+    github: GithubSettings = GithubSettings()
     hunter: HunterSettings = HunterSettings()
+    hunter_verifier: HunterVerifierSettings = HunterVerifierSettings()
     apollo: ApolloSettings = ApolloSettings()
+    clearbit: ClearbitSettings = ClearbitSettings()
+    peopledatalabs: PeopleDataLabsSettings = PeopleDataLabsSettings()
 
 
 class EnrichmentSettings(_Section):

@@ -8,6 +8,7 @@ from app.credits.models import credit_accounts, credit_entries, credit_lots
 from app.db import metadata
 from app.enrichment.models import (
     enrichment_answers,
+    enrichment_claims,
     enrichment_job_providers,
     enrichment_jobs,
     enrichment_records,
@@ -49,6 +50,7 @@ TABLES = (
     enrichment_records,
     enrichment_answers,
     enrichment_reservations,
+    enrichment_claims,
 )
 
 __all__ = ["TABLES", "metadata"]

@@ -29,12 +29,13 @@ from app.providers.errors import (
     InvalidQuery,
     KeyRefusal,
     Malformed,
+    NotReady,
     ProviderError,
     RateLimited,
     SwitchedOff,
     Throttled,
 )
-from app.providers.ports import Answer, EnrichmentSource, Found, Missed, Query
+from app.providers.ports import Answer, EnrichmentSource, Found, Missed, Query, Unreachable
 from app.settings import EnrichmentSettings
 from workflows.contracts.enrichment import Lookup, LookupDone
 
@@ -247,8 +248,10 @@ class _Run:
             self._end(record, "missed", "nothing_wanted")
         elif isinstance(answer, Missed):
             self._end(record, "missed", answer.reason)
-        else:
+        elif isinstance(answer, Unreachable):
             self._end(record, "unreachable", answer.reason)
+        else:
+            self._failures[record.position] = NotReady(self._source.name, "still works out the answer")
         return False
 
     def _count_call(self, *, failed: bool = False) -> None:

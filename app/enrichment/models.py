@@ -44,6 +44,7 @@ enrichment_jobs = Table(
     Column("max_credits", BigInteger),
     Column("min_confidence", Float, nullable=False),
     Column("reuse_within_seconds", Float, nullable=False),
+    Column("max_credits_per_record", BigInteger),
     Column("chunk", Integer, nullable=False),
     Column("window", Integer, nullable=False),
     Column("total", Integer, nullable=False),
@@ -86,6 +87,10 @@ enrichment_job_providers = Table(
     Column("credit_cost", Integer, nullable=False),
     # Whether the workspace's own credential is used, or else the platform's: the price was chosen by it.
     Column("own_credential", Boolean, nullable=False, server_default=false()),
+    # It fills nothing: it is asked of each e-mail address that another one finds whether it works.
+    Column("verifies", Boolean, nullable=False, server_default=false()),
+    # Answers that were bought before this job: calls that it saved.
+    Column("reused", BigInteger, nullable=False, server_default="0"),
     Column("calls", BigInteger, nullable=False, server_default="0"),
     Column("matches", BigInteger, nullable=False, server_default="0"),
     Column("errors", BigInteger, nullable=False, server_default="0"),
@@ -127,6 +132,8 @@ enrichment_records = Table(
     ),
     # None on the status: each record's changes, and an update of an indexed column cannot stay on its page.
     Index("ix_enrichment_records_followers", "job_id", "leader", postgresql_where=text("leader <> position")),
+    # What was asked about the same subject before.
+    Index("ix_enrichment_records_subjects", "workspace_id", "subject_key", postgresql_where=text("leader = position")),
     CheckConstraint("status IN ('pending', 'matched', 'partial', 'not_found', 'failed', 'cancelled')", name="status"),
 )
 
@@ -138,8 +145,9 @@ enrichment_answers = Table(
     Column("job_id", Uuid, nullable=False),
     Column("position", Integer, nullable=False),
     Column("provider", Text, nullable=False),
-    # found, missed, unreachable, skipped_outage, gave_up, rejected, malformed, budget are final;
-    # retrying is not: `tries` calls failed so far.
+    # found, missed, unreachable, skipped_outage, gave_up, rejected, malformed, budget are final; others are not:
+    # retrying (`tries` calls failed so far), pending (the vendor works it out, and is asked by `handle` at `poll_at`),
+    # unverified (found, but its e-mail address has not passed the verifier).
     Column("outcome", Text, nullable=False),
     Column("reason", Text),
     # {field: [value, confidence]} of a found answer.
@@ -147,13 +155,19 @@ enrichment_answers = Table(
     Column("credits", Integer, nullable=False, server_default="0"),
     Column("tries", SmallInteger, nullable=False, server_default="1"),
     Column("answered_at", DateTime(timezone=True), nullable=False),
+    Column("handle", Text),
+    Column("poll_at", DateTime(timezone=True)),
+    # When it was taken over from an earlier job, which had it at `answered_at`.
+    Column("reused_at", DateTime(timezone=True)),
+    # The workflow run that asked.
+    Column("run_id", Uuid),
     PrimaryKeyConstraint("job_id", "position", "provider"),
     ForeignKeyConstraint(
         ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
     ),
     CheckConstraint(
         "outcome IN ('found', 'missed', 'unreachable', 'skipped_outage', 'gave_up', 'rejected', 'malformed',"
-        " 'budget', 'retrying')",
+        " 'budget', 'retrying', 'pending', 'unverified')",
         name="outcome",
     ),
 )
@@ -171,4 +185,21 @@ enrichment_reservations = Table(
     ForeignKeyConstraint(
         ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
     ),
+)
+
+# Who is about to buy an answer that others may want too: they wait for it, to `until` at the most.
+enrichment_claims = Table(
+    "enrichment_claims",
+    metadata,
+    Column("workspace_id", Uuid, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("subject_key", Text, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("until", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("workspace_id", "provider", "subject_key"),
+    ForeignKeyConstraint(
+        ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
+    ),
+    Index("ix_enrichment_claims_job_id", "job_id", "provider", "position"),
 )

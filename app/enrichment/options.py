@@ -22,26 +22,38 @@ class JobOptions:
     max_credits: int | None = None
     min_confidence: float = 0.5
     reuse_within_seconds: float = 0
+    max_credits_per_record: int | None = None
+    verify_email: bool = False
     strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which fields a job fills and which providers it asks, in order."""
+    """Which fields a job fills and which providers it asks, in order. The `verifier`, where there is one, is asked of
+    each e-mail address that one of them finds. A record costs no more than `most_per_record` credits."""
 
     entity: Entity
     fields: tuple[str, ...]
     providers: tuple[Offer, ...]
+    verifier: Offer | None = None
+    most_per_record: int | None = None
 
     def cost(self, inputs: Collection[str]) -> int:
         """The credits that a record with these inputs (a subset of SUBJECT_KEYS) costs at the most: as if each provider
-        that can look it up and fills a wanted field found something."""
+        that can look it up and fills a wanted field found something, and a new address each."""
         query = Query(self.entity, "", dict.fromkeys(inputs, ""))
-        return sum(
-            offer.credit_cost
+        most = sum(
+            self.price(offer)
             for offer in self.providers
             if offer.capabilities.can_look_up(query) and not self._useless(offer)
         )
+        return most if self.most_per_record is None else min(most, self.most_per_record)
+
+    def price(self, offer: Offer) -> int:
+        """The credits that one answer of this provider costs at the most, with the check of the address in it."""
+        if self.verifier is None or "email" not in offer.capabilities.fields.get(self.entity, ()):
+            return offer.credit_cost
+        return offer.credit_cost + self.verifier.credit_cost
 
     def _useless(self, offer: Offer) -> bool:
         return set(self.fields).isdisjoint(offer.capabilities.fields.get(self.entity, ()))
@@ -49,7 +61,7 @@ class Choice:
 
 def choose(options: JobOptions, offers: Mapping[str, Offer], *, within: str = "") -> Choice:
     """Make the choices that the options leave open: all available providers that fill a wanted field, cheapest first;
-    all fields that the providers fill.
+    all fields that the providers fill. A verifier of addresses is among them where ``email_status`` was asked for.
 
     Raises InvalidRequest that names each field and provider that cannot be had; `within` is put before their paths.
     """
@@ -59,8 +71,13 @@ def choose(options: JobOptions, offers: Mapping[str, Offer], *, within: str = ""
     ]
     if details:
         raise InvalidRequest("The job asks for something that there is not.", details=details)
+    verifier = (
+        _verifier(options, offers, within)
+        if options.verify_email and "email" in (options.fields or ("email",))
+        else None
+    )
     if options.providers is None:
-        able = [offer for offer in offers.values() if offer.available and _fills(offer, options)]
+        able = [offer for offer in offers.values() if offer.available and _fills(offer, options) and offer != verifier]
         # The sort is stable: equal prices stay in the order of the registry.
         providers = tuple(sorted(able, key=lambda offer: offer.credit_cost))
     else:
@@ -72,7 +89,22 @@ def choose(options: JobOptions, offers: Mapping[str, Offer], *, within: str = ""
             f"No available provider fills a wanted field of a {options.entity}.",
             details=[Detail(f"{within}fields", "None of the available providers fills these.")],
         )
-    return Choice(options.entity, fields, providers)
+    return Choice(options.entity, fields, providers, verifier, options.max_credits_per_record)
+
+
+def _verifier(options: JobOptions, offers: Mapping[str, Offer], within: str) -> Offer | None:
+    """The cheapest one that is available. Raises InvalidRequest where there is none, or it is to find something too."""
+    if options.entity != "person":
+        return None
+    able = [offer for offer in offers.values() if offer.available and offer.capabilities.verifies_email]
+    if not able:
+        problem = "There is no available provider that verifies e-mail addresses."
+        raise InvalidRequest("The addresses cannot be verified.", details=[Detail(f"{within}verify_email", problem)])
+    verifier = min(able, key=lambda offer: offer.credit_cost)
+    if verifier.name in (options.providers or ()):
+        problem = f"{verifier.name} verifies what the others find; leave it out here, or leave out verify_email."
+        raise InvalidRequest("A provider has two parts.", details=[Detail(f"{within}providers", problem)])
+    return verifier
 
 
 def with_defaults(options: JobOptions, offers: Mapping[str, Offer], names: Sequence[str] | None) -> JobOptions:
@@ -86,6 +118,9 @@ def with_defaults(options: JobOptions, offers: Mapping[str, Offer], names: Seque
 
 
 def _fills(offer: Offer, options: JobOptions) -> bool:
+    # A status is not worth its price to whoever did not ask for it.
+    if offer.capabilities.verifies_email and options.fields is None:
+        return False
     fillable = offer.capabilities.fields.get(options.entity, ())
     return any(field in fillable for field in options.fields or fillable)
 

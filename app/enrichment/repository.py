@@ -26,7 +26,8 @@ _QUIET = text("interval '2 seconds'")
 
 @dataclass(frozen=True, slots=True)
 class JobProvider:
-    """How a job stands with one of its providers. `is_throttled`: it waits for quota, not for an outage to end."""
+    """How a job stands with one of its providers. `is_throttled`: it waits for quota, not for an outage to end.
+    `verifies`: it checks the e-mail addresses that the others find. `reused`: answers that were bought before."""
 
     name: str
     calls: int
@@ -35,6 +36,8 @@ class JobProvider:
     circuit: Circuit
     waiting_until: datetime | None
     is_throttled: bool
+    verifies: bool
+    reused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Job:
     max_credits: int | None
     min_confidence: float
     reuse_within_seconds: float
+    max_credits_per_record: int | None
     total: int
     matched: int
     partial: int
@@ -109,7 +113,7 @@ _providers = text("""
                 p.provider, p.calls, p.matches, p.errors,
                 CASE WHEN h.opens_until <= now() THEN 'half_open' ELSE coalesce(h.circuit, 'closed') END,
                 CASE WHEN p.waiting_until > now() THEN p.waiting_until END,
-                p.waiting_until > now() AND p.waiting_since IS NULL) ORDER BY p.position)
+                p.waiting_until > now() AND p.waiting_since IS NULL, p.verifies, p.reused) ORDER BY p.position)
      FROM enrichment_job_providers AS p LEFT JOIN provider_health AS h USING (provider)
      WHERE p.job_id = enrichment_jobs.id) AS providers
 """)
@@ -118,8 +122,8 @@ _JOBS = select(
         _job[name]
         for name in (
             "id", "retry_of", "entity", "error", "columns", "fields", "on_outage", "max_wait_seconds", "max_credits",
-            "min_confidence", "reuse_within_seconds", "total", "matched", "partial", "not_found", "failed",
-            "cancelled", "held", "charged", "created_at", "started_at", "finished_at", "run_id",
+            "min_confidence", "reuse_within_seconds", "max_credits_per_record", "total", "matched", "partial",
+            "not_found", "failed", "cancelled", "held", "charged", "created_at", "started_at", "finished_at", "run_id",
         )
     ),
     _status.label("status"),
@@ -257,7 +261,15 @@ def _job_of(row: Mapping[str, Any]) -> Job:
 
 
 def _provider_of(
-    name: str, calls: int, matches: int, errors: int, circuit: Circuit, until: str | None, throttled: bool | None
+    name: str,
+    calls: int,
+    matches: int,
+    errors: int,
+    circuit: Circuit,
+    until: str | None,
+    throttled: bool | None,
+    verifies: bool,
+    reused: int,
 ) -> JobProvider:
     waiting_until = datetime.fromisoformat(until) if until else None
-    return JobProvider(name, calls, matches, errors, circuit, waiting_until, bool(throttled))
+    return JobProvider(name, calls, matches, errors, circuit, waiting_until, bool(throttled), verifies, reused)

@@ -77,6 +77,12 @@ class OptionsIn(BaseModel):
     reuse_within_seconds: float = Field(
         default=0, ge=0, le=10 * 366 * 86_400, description="How old an answer may be that was bought before."
     )
+    max_credits_per_record: int | None = Field(
+        default=None, ge=0, le=_MAX_CREDITS, description="What one record may cost at the most."
+    )
+    verify_email: bool = Field(
+        default=False, description="An e-mail address that a provider finds counts when a verifier has passed it."
+    )
     strict: bool = Field(default=False, description="Refuse the whole request where a record cannot be looked up.")
 
     def options(self) -> JobOptions:
@@ -89,6 +95,8 @@ class OptionsIn(BaseModel):
             max_credits=self.max_credits,
             min_confidence=self.min_confidence,
             reuse_within_seconds=self.reuse_within_seconds,
+            max_credits_per_record=self.max_credits_per_record,
+            verify_email=self.verify_email,
             strict=self.strict,
         )
 

@@ -242,10 +242,16 @@ def _options_of(job: Job, offers: Mapping[str, Offer]) -> JobOptions:
     return JobOptions(
         entity=job.entity,
         fields=job.fields,
-        providers=[each.name for each in job.providers if each.name in offers and offers[each.name].available],
+        providers=[
+            each.name
+            for each in job.providers
+            if not each.verifies and each.name in offers and offers[each.name].available
+        ],
         on_outage=job.on_outage,
         max_wait_seconds=job.max_wait_seconds,
         max_credits=job.max_credits,
         min_confidence=job.min_confidence,
         reuse_within_seconds=job.reuse_within_seconds,
+        max_credits_per_record=job.max_credits_per_record,
+        verify_email=any(each.verifies for each in job.providers),
     )

@@ -173,6 +173,7 @@ async def insert_job(
             max_credits=options.max_credits,
             min_confidence=options.min_confidence,
             reuse_within_seconds=options.reuse_within_seconds,
+            max_credits_per_record=options.max_credits_per_record,
             chunk=settings.chunk,
             window=settings.window,
             total=staged.total,
@@ -181,6 +182,7 @@ async def insert_job(
             worst_case=worst_case,
         )
     )
+    asked = [*choice.providers, *([choice.verifier] if choice.verifier else [])]
     await session.execute(
         insert(enrichment_job_providers),
         [
@@ -191,8 +193,9 @@ async def insert_job(
                 "position": position,
                 "credit_cost": offer.credit_cost,
                 "own_credential": offer.own_credential,
+                "verifies": offer is choice.verifier,
             }
-            for position, offer in enumerate(choice.providers, start=1)
+            for position, offer in enumerate(asked, start=1)
         ],
     )
     await session.execute(

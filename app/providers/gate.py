@@ -62,6 +62,15 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class BulkAdapter(Adapter, Protocol):
+    """The adapter of a vendor that takes several subjects in one call."""
+
+    async def look_up_many(self, queries: Sequence[Query]) -> Sequence[Answer | ProviderError]:
+        """One call for all of these queries, of one entity, which it `can_look_up` and none of which has a handle: in
+        their order the answer, or what keeps this one from having one. Raises a ProviderError for the call as a whole."""
+
+
+@runtime_checkable
 class KeyedAdapter(Adapter, Protocol):
     """The adapter of a vendor that knows its callers by a key."""
 
@@ -170,11 +179,21 @@ class GatedSource:
 
         Raises a ProviderError. Cancellation aborts the call, or leaves the queue.
         """
-        if not self._is_enabled:
-            raise SwitchedOff(self.name, "is switched off")
-        if not self._is_available and query.api_key is None:
-            raise CredentialRejected(self.name, "has no credential")
+        self._refuse_unavailable(query)
         return await self._pass(query, _credential(query), self._adapter.look_up, query)
+
+    async def look_up_many(self, queries: Sequence[Query]) -> Sequence[Answer | ProviderError]:
+        """Make one call to the provider for all of these queries, of one entity and one workspace and at most as many
+        as its `capabilities.bulk` says: one place, one token of the quota, one verdict.
+
+        Returns in their order the answers, and where one of them has none its ProviderError. Raises a ProviderError
+        where the call as a whole failed. Cancellation aborts the call, or leaves the queue.
+        """
+        first, adapter = queries[0], self._adapter
+        if len(queries) == 1 or not isinstance(adapter, BulkAdapter):
+            return [await self.look_up(query) for query in queries]
+        self._refuse_unavailable(first)
+        return await self._pass(first, _credential(first), adapter.look_up_many, queries)
 
     async def verify(self, api_key: SecretStr) -> None:
         """Ask the provider whether it takes this key, by one free call that goes the same way as every other.
@@ -187,6 +206,12 @@ class GatedSource:
         if not isinstance(adapter, KeyedAdapter):
             raise CredentialRejected(self.name, "takes no credential")
         await self._pass(_VERIFICATION, None, adapter.verify, api_key)
+
+    def _refuse_unavailable(self, query: Query) -> None:
+        if not self._is_enabled:
+            raise SwitchedOff(self.name, "is switched off")
+        if not self._is_available and query.api_key is None:
+            raise CredentialRejected(self.name, "has no credential")
 
     async def _pass(
         self, query: Query, credential: str | None, call: Callable[[Given], Awaitable[Got]], given: Given

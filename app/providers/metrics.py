@@ -15,7 +15,7 @@ from app.providers.errors import (
     Throttled,
     Transient,
 )
-from app.providers.ports import CircuitView, Found, Missed, Unreachable
+from app.providers.ports import CircuitView, Found, Missed, Pending, Unreachable
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _STATES = {"closed": 0, "half_open": 1, "open": 2}
@@ -24,6 +24,9 @@ _OUTCOMES: Mapping[type, str] = {
     Found: "found",
     Missed: "missed",
     Unreachable: "unreachable",
+    Pending: "pending",
+    # Of a call for several subjects, which came to something different for each.
+    list: "bulk",
     InvalidQuery: "invalid_query",
     CredentialRejected: "credential_rejected",
     PaymentRequired: "payment_required",

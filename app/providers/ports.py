@@ -4,7 +4,7 @@ Canonical fields and their meaning are those of docs/providers.md: domains lower
 countries ISO 3166-1 alpha-2 in ``country_code``, handles as URLs, empty strings never.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
@@ -12,19 +12,24 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
+from app.providers.errors import ProviderError
+
 Entity = Literal["company", "person"]
 JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
 COMPANY_FIELDS: tuple[str, ...] = (
-    "name", "legal_name", "website", "description", "industry", "sector", "founded_year", "employee_count",
-    "employee_range", "annual_revenue", "total_funding", "type", "ticker", "phone", "emails", "street", "city",
-    "region", "postal_code", "country", "country_code", "linkedin_url", "twitter_handle", "facebook_handle",
-    "logo_url", "technologies", "tags", "mail_provider", "has_spf", "has_dmarc",
+    "name", "legal_name", "domain", "domain_aliases", "website", "description", "industry", "sector", "naics", "sic",
+    "founded_year", "employee_count", "employee_range", "annual_revenue", "total_funding", "funding_stage", "type",
+    "ticker", "exchange", "lei", "cik", "phone", "emails", "street", "city", "region", "postal_code", "country",
+    "country_code", "linkedin_url", "twitter_handle", "facebook_handle", "crunchbase_handle", "github_org", "logo_url",
+    "technologies", "tags", "parent_domain", "mail_provider", "has_spf", "has_dmarc", "domain_registered_at",
+    "registrar",
 )  # fmt: skip
 PERSON_FIELDS: tuple[str, ...] = (
-    "full_name", "first_name", "last_name", "email", "email_status", "phone", "title", "seniority", "department",
-    "linkedin_url", "twitter_handle", "github_handle", "city", "region", "country", "country_code",
-    "company_name", "company_domain", "bio", "avatar_url",
+    "full_name", "first_name", "last_name", "email", "email_status", "personal_emails", "phone", "phones", "title",
+    "seniority", "department", "role", "linkedin_url", "twitter_handle", "github_handle", "facebook_handle", "city",
+    "region", "country", "country_code", "timezone", "company_name", "company_domain", "company_linkedin_url", "bio",
+    "avatar_url",
 )  # fmt: skip
 FIELDS: Mapping[Entity, tuple[str, ...]] = {"company": COMPANY_FIELDS, "person": PERSON_FIELDS}
 
@@ -46,7 +51,8 @@ class Query:
     `key` names it uniquely (``example.com``, ``ana@example.com``) and is what circuits count evidence by. `fields` are
     those that are asked for, None for all: an adapter may leave out the others. `api_key` is the workspace's own key to
     the provider, None for that of the installation. `workspace_id` is whose call it is. `is_wanted` is asked once more
-    after a wait, before the call is made."""
+    after a wait, before the call is made. `handle` is that of an earlier Pending: the call asks whether its answer is
+    there, and buys nothing again."""
 
     entity: Entity
     key: str
@@ -55,16 +61,18 @@ class Query:
     api_key: SecretStr | None = None
     workspace_id: UUID | None = None
     is_wanted: Callable[[], bool] = always
+    handle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """Something is known. `values` are canonical, never empty strings or None; `confidence` is 0..1 for each of
-    them, with exceptions by field in `confidences`."""
+    them, with exceptions by field in `confidences`. `raw` is what the vendor said of this subject, in its own words."""
 
     values: Mapping[str, JsonValue]
     confidence: float = 1.0
     confidences: Mapping[str, float] = field(default_factory=dict)
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +83,39 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """The provider is still working it out, and may have charged for it: its answer is asked for by `handle`, not
+    before `retry_after` seconds."""
+
+    handle: str
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unreachable:
     """The host that the *input* names is dead or odd (website, dns): a result, free, and no outage."""
 
     reason: str
 
 
-Answer = Found | Missed | Unreachable
+Answer = Found | Missed | Pending | Unreachable
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider can do. `fields` it can fill, by entity; `needs`: alternatives of subject keys that it can look
-    up by, e.g. ``({"email"}, {"domain", "full_name"})``. `asks_named_hosts`: the host that answers is one that the
-    input names, and how fast it does says nothing of the provider."""
+    up by, e.g. ``({"email"}, {"domain", "full_name"})``. `charges_on_miss`: the vendor takes its fee for a miss too.
+    `bulk`: how many subjects it takes in one call, 1 for entities that are not there. `asks_named_hosts`: the host that
+    answers is one that the input names, and how fast it does says nothing of the provider. `verifies_email`: it says of
+    an address whether it works, as ``email_status``."""
 
     fields: Mapping[Entity, tuple[str, ...]]
     needs: Mapping[Entity, tuple[frozenset[str], ...]]
     requires_credential: bool
     charges_on_miss: bool = False
+    bulk: Mapping[Entity, int] = field(default_factory=dict)
     asks_named_hosts: bool = False
+    verifies_email: bool = False
 
     def can_look_up(self, query: Query) -> bool:
         """Whether the query holds enough for this provider."""
@@ -106,7 +127,8 @@ class Offer:
     """What is offered of a provider, known without opening a connection: by the installation, or to one workspace.
 
     `available`: it is enabled and has the credential that it needs. `own_credential`: that is the workspace's own, for
-    whose use `credit_cost` is the `own_credential_cost`.
+    whose use `credit_cost` is the `own_credential_cost`. `limits`: (calls, seconds) of each window, of all calls of the
+    installation together, or of those with one credential of a workspace's own.
     """
 
     name: str
@@ -116,6 +138,7 @@ class Offer:
     enabled: bool
     own_credential_cost: int
     own_credential: bool = False
+    limits: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +173,13 @@ class EnrichmentSource(Protocol):
         """Make one call to the provider.
 
         Raises a ProviderError, of the class that says what follows. Cancellation aborts the call.
+        """
+
+    async def look_up_many(self, queries: Sequence[Query]) -> Sequence[Answer | ProviderError]:
+        """Make one call to the provider for all of these, at most as many as `capabilities.bulk` says of their entity
+        and none with a handle; in their order, what it says of each.
+
+        Raises a ProviderError where the call as a whole failed.
         """
 
     async def verify(self, api_key: SecretStr) -> None:

@@ -49,6 +49,7 @@ def offers(settings: ProvidersSettings) -> Mapping[str, Offer]:
             available=section.enabled and (not adapter.capabilities.requires_credential or bool(section.api_key)),
             enabled=section.enabled,
             own_credential_cost=section.own_credential_cost,
+            limits=[(window.calls, window.seconds) for window in section.quotas],
         )
         for name, adapter, section in _adapters(settings)
     }

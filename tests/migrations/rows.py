@@ -146,6 +146,13 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
             "answered_at": datetime.now(UTC),
         },
         "enrichment_reservations": {**of_job, "provider": "hunter", "first": 1, "credits": 2},
+        "enrichment_claims": {
+            **of_job,
+            "provider": "hunter",
+            "subject_key": "domain:example.com",
+            "position": 1,
+            "until": later,
+        },
     }
 
 

@@ -71,11 +71,13 @@ class Lookup:
 @dataclass(frozen=True, slots=True)
 class LookupDone:
     """`calls` were made in this run of the lookup, `found` of them gave something; `open_records` of the range have
-    no final status yet."""
+    no final status yet. With `pending_seconds` the provider still works out what is left: the same lookup is to be made
+    again after so long."""
 
     calls: int
     found: int
     open_records: int
+    pending_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
