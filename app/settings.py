@@ -243,7 +243,7 @@ class ProvidersSettings(_Section):
 class EnrichmentSettings(_Section):
     """The shape of a job; measured in docs/performance.md. `chunk` records a lookup, fewer towards the end of a job
     but not less than `smallest_chunk`; `window` chunks at a time; `calls_per_lookup` in flight in each. In one process
-    a workspace has `calls_per_workspace` in all, and `lookups_per_workspace` at one provider. `flush_answers` or
+    a workspace has `calls_per_workspace` and `lookups_per_workspace` at one provider. `flush_answers` or
     `flush_seconds` between two commits."""
 
     chunk: Count = 1000

@@ -92,7 +92,16 @@ async def look_up(
     )
     async with budget, flusher:
         run = _Run(
-            sessions, source, command, settings, job, budget, flusher, places.calls(workspace_id), stopping, credential
+            sessions,
+            source,
+            command,
+            settings,
+            job,
+            budget,
+            flusher,
+            places.calls(workspace_id, command.provider),
+            stopping,
+            credential,
         )
         await run.ask(records, refusal)
         postponed = await run.conclude()

@@ -67,7 +67,10 @@ class BulkAdapter(Adapter, Protocol):
 
     async def look_up_many(self, queries: Sequence[Query]) -> Sequence[Answer | ProviderError]:
         """One call for all of these queries, of one entity, which it `can_look_up` and none of which has a handle: in
-        their order the answer, or what keeps this one from having one. Raises a ProviderError for the call as a whole."""
+        their order the answer, or what keeps this one from having one.
+
+        Raises a ProviderError for the call as a whole.
+        """
 
 
 @runtime_checkable

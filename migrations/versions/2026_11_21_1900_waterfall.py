@@ -1,4 +1,4 @@
-"""Answers that are pending, verified or reused; claims on subjects that are being asked about; a limit for each record."""
+"""Pending, verified and reused answers; claims on subjects that are being asked about; a limit for each record."""
 
 import sqlalchemy as sa
 from alembic import op
