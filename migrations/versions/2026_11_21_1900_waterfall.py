@@ -41,7 +41,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["workspace_id", "job_id"],
             ["enrichment_jobs.workspace_id", "enrichment_jobs.id"],
-            name=op.f("fk_enrichment_claims_workspace_id_job_id_enrichment_jobs"),
+            name=op.f("fk_enrichment_claims_enrichment_jobs"),
             ondelete="CASCADE",
         ),
     )
