@@ -7,7 +7,7 @@ final address of every attempt and every hop.
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import aiohttp
@@ -74,11 +74,11 @@ def is_public(address: str | IPv4Address | IPv6Address) -> bool:
     return ip.scope_id is None and ip in _GLOBAL_UNICAST_V6 and not any(ip in network for network in _REFUSED_V6)
 
 
-def guarded_socket(info: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket for an address that may be connected to. Raises AddressRefused for the others."""
+def guarded_socket(info: aiohttp.AddrInfoType, ports: Collection[int] = PORTS) -> socket.socket:
+    """A socket for an address that may be connected to, at one of `ports`. Raises AddressRefused for the others."""
     family, kind, protocol, _, target = info
     host, port = target[0], target[1]
-    if port not in PORTS or not isinstance(host, str) or not is_public(host):
+    if port not in ports or not isinstance(host, str) or not is_public(host):
         raise AddressRefused
     return socket.socket(family, kind, protocol)
 
@@ -89,8 +89,9 @@ def guarded_connector(
     limit: int,
     socket_factory: Callable[[aiohttp.AddrInfoType], socket.socket] = guarded_socket,
 ) -> aiohttp.TCPConnector:
-    """A connector for hosts that a user's input names. It keeps no connection for later, since nobody asks the same
-    host twice, and no answer of the resolver: each connection is made to an address that was just checked."""
+    """A connector for hosts that a user's input names. It keeps no connection for later, since nobody asks a host for
+    more than its rules and a page, and no answer of the resolver: each connection is made to an address that was just
+    checked."""
     return aiohttp.TCPConnector(
         resolver=resolver, use_dns_cache=False, socket_factory=socket_factory, limit=limit, force_close=True
     )

@@ -57,10 +57,15 @@ class VendorClient:
         self._session: ClientSession | None = None
 
     async def request(
-        self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
     ) -> HttpAnswer:
         """One attempt. `path` begins with a slash and is put after the base URL; redirects are not followed. `headers`
-        replace those of the same name that go with every request.
+        replace those of the same name that go with every request, which say what a `body` is.
 
         Raises Outage where the vendor cannot be reached, Transient where the connection breaks before the answer is
         whole, Malformed for what is no HTTP or larger than ANSWER_BYTES.
@@ -69,7 +74,7 @@ class VendorClient:
         failure: ProviderError
         try:
             address = URL(f"{self._base_url}{path}?{urlencode(params, safe='@:')}", encoded=True)
-            async with session.request(method, address, headers=headers, allow_redirects=False) as response:
+            async with session.request(method, address, headers=headers, data=body, allow_redirects=False) as response:
                 return HttpAnswer(response.status, response.headers, await read_body(response, ANSWER_BYTES))
         except BodyTooLarge:
             failure = Malformed(self.provider, f"the answer is larger than {ANSWER_BYTES} bytes")
@@ -138,6 +143,11 @@ def transport_failure(provider: str, error: BaseException) -> ProviderError:
     return Transient(provider, "the connection broke before an answer came")
 
 
+def user_agent(contact: str) -> str:
+    """USER_AGENT with the mail address of whom to write to, which public sources ask for."""
+    return f"{USER_AGENT.removesuffix(')')}; {contact})"
+
+
 def status_failure(provider: str, answer: HttpAnswer) -> ProviderError:
     """What a status means that the vendor's documents give no meaning of its own: 503 is an outage, another 5xx a
     failed call, anything else an answer that cannot be read."""
@@ -161,6 +171,17 @@ def retry_after(answer: HttpAnswer) -> float | None:
         until = parsedate_to_datetime(value)
         return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     return None
+
+
+def seconds_until(answer: HttpAnswer, moment: datetime) -> float | None:
+    """Seconds from the answer to a moment that it names, by the vendor's own clock where it tells the time (the Date
+    of RFC 9110) and else by ours; None where the moment is over."""
+    now = datetime.now(UTC)
+    with suppress(ValueError, TypeError):
+        told = parsedate_to_datetime(answer.headers.get(hdrs.DATE, ""))
+        now = told.replace(tzinfo=told.tzinfo or UTC)
+    left = (moment - now).total_seconds()
+    return left if left > 0 else None
 
 
 class _BrokenConnection(aiohttp.ClientError):

@@ -7,11 +7,16 @@ surrogate, neither of which a jsonb column takes.
 
 import re
 from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
+from functools import cache
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import idna
+from tldextract import TLDExtract
 
 from app.hosts import is_private
+from app.providers import countries, phones
 from app.providers.ports import JsonValue
 
 TEXT_LIMIT = 2000
@@ -24,18 +29,24 @@ _PLAIN_URL = re.compile(r"https?://([a-z0-9._-]+)(?:/[!-\"$-~]*)?")
 _MAILBOX = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _NUMBER = re.compile(r"[+-]?\d{1,3}([,  ']\d{3})+|[+-]?\d{1,15}(\.\d+)?")
 _THOUSANDS = re.compile(r"[,  ']")
-_RANGE = re.compile(r"(\d[\d,]*)\s*(?:-|–|—|to)\s*(\d[\d,]*)")
-_OPEN_RANGE = re.compile(r"(\d[\d,]*)\s*\+|>\s*(\d[\d,]*)")
+_RANGE = re.compile(r"(\d[\d,]*k?)\s*(?:-|–|—|to)\s*(\d[\d,]*k?)(?: employees)?", re.ASCII)
+_OPEN_RANGE = re.compile(r"(?:(\d[\d,]*k?)\s*\+|>\s*(\d[\d,]*k?))(?: employees)?", re.ASCII)
+_MONEY = re.compile(
+    r"(?P<before>[a-z]{3}\b|us\$|[$€£])?\s*"
+    r"(?P<number>\d{1,3}(?:[,  ']\d{3})+(?:\.\d{1,4})?|\d{1,15}(?:\.\d{1,4})?)\s*"
+    r"(?P<scale>k|thousand|mm?|mn|million|bn?|billion|tn?|trillion)?\s*(?P<after>[a-z]{3})?",
+    re.ASCII,
+)
+_SCALES = {"k": 10**3, "t": 10**12, "m": 10**6, "b": 10**9}
+_SYMBOLS = {"$": "USD", "us$": "USD", "€": "EUR", "£": "GBP"}
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _HANDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _BARE_HANDLE = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _END_OF_AUTHORITY = re.compile(r"[?#\\]")
 _END_OF_PATH = re.compile(r"[?#]")
 _SCHEME = re.compile(r"(?i)^(?:https?:)?//")
-_EXTENSION = re.compile(r"(?i)\s*(?:ext|x|;|,)")
-_NO_DIGITS = re.compile(r"[^0-9]+")
 _SLUG = re.compile(r"[^\s/?#\\\"<>]{1,200}")
 _LINKEDIN_KINDS = {"company": "company", "school": "school", "showcase": "showcase", "in": "in", "pub": "in"}
-_NANP = frozenset({"US", "CA"})
 _EARLIEST_YEAR, _LATEST_YEAR = 1000, 2100
 _LARGEST_NUMBER = 10**15
 
@@ -80,6 +91,52 @@ def count(value: object) -> int | None:
     return number if number is not None and number > 0 else None
 
 
+class Money(NamedTuple):
+    """A whole `amount`, without cents, of a `currency` (ISO 4217, ``USD``)."""
+
+    amount: int
+    currency: str
+
+
+def money(value: object, currency: object = None) -> Money | None:
+    """An amount above 0 from a number or from text such as ``$1.2M``, ``EUR 5,000,000`` or ``3 billion usd``.
+
+    `currency` is that of an amount which names none; None where neither says. Of a dollar sign alone it is USD.
+    """
+    known_as = currency.strip().upper() if isinstance(currency, str) else ""
+    amount = count(value)
+    if amount is None and isinstance(value, str):
+        match = _MONEY.fullmatch(value.strip().lower()[:100])
+        if match is None:
+            return None
+        written = match["before"] or match["after"] or known_as
+        known_as = _SYMBOLS.get(written, written.upper())
+        scale = match["scale"] or ""
+        factor = 1000 if scale == "thousand" else _SCALES.get(scale[:1], 1)
+        amount = count(float(_THOUSANDS.sub("", match["number"])) * factor)
+    return Money(amount, known_as) if amount is not None and _CURRENCY.fullmatch(known_as) else None
+
+
+def dollars(value: object, currency: object = "USD") -> int | None:
+    """A whole amount of US dollars, as `money` reads it; None for other currencies, which have no fixed rate."""
+    if currency == "USD" and (amount := count(value)) is not None:
+        return amount
+    found = money(value, currency)
+    return found.amount if found is not None and found.currency == "USD" else None
+
+
+def timestamp(value: object) -> str | None:
+    """A moment in UTC, ``2009-01-31T00:00:00Z``, from a date or a time of ISO 8601; one without an offset is UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if _EARLIEST_YEAR <= moment.year <= _LATEST_YEAR else None
+
+
 def year(value: object) -> int | None:
     """A year, from a number or from a text or date that begins with one."""
     if isinstance(value, str):
@@ -89,15 +146,15 @@ def year(value: object) -> int | None:
 
 
 def employee_range(value: object) -> str | None:
-    """``51-200`` or ``10001+``, from the ways in which people write these."""
+    """``51-200`` or ``10001+``, from the ways in which people write these: ``1K-5K``, ``10,001+ employees``."""
     if not isinstance(value, str):
         return None
-    cleaned = " ".join(value.split())
+    cleaned = " ".join(value.split()).lower()
     if match := _RANGE.fullmatch(cleaned):
-        low, high = (int(end.replace(",", "")[:12] or 0) for end in match.groups())
+        low, high = map(_people, match.groups())
         return f"{low}-{high}" if low <= high else None
     if match := _OPEN_RANGE.fullmatch(cleaned):
-        return f"{int((match[1] or match[2]).replace(',', '')[:12])}+"
+        return f"{_people(match[1] or match[2])}+"
     return None
 
 
@@ -108,19 +165,21 @@ def domain(value: object) -> str | None:
     """
     if not isinstance(value, str):
         return None
-    host = _host(value.strip().lower()).removesuffix(".")
-    if not host.isascii():
-        try:
-            # IDNA 2008 with the mapping of UTS 46: what browsers do with what people type.
-            host = idna.encode(host, uts46=True).decode("ascii").lower()
-        except (idna.IDNAError, UnicodeError):
-            return None
-    if host.startswith("www.") and host.count(".") > 1:
+    host = value.strip().lower()
+    is_domain = _DOMAIN.fullmatch(host)
+    if not is_domain:
+        host = _host(host).removesuffix(".")
+        if not host.isascii():
+            try:
+                # IDNA 2008 with the mapping of UTS 46: what browsers do with what people type.
+                host = idna.encode(host, uts46=True).decode("ascii").lower()
+            except (idna.IDNAError, UnicodeError):
+                return None
+        is_domain = _DOMAIN.fullmatch(host)
+    while host.startswith("www.") and host.count(".") > 1:
         host = host[4:]
     # The last label begins with a letter, which no address in any spelling does.
-    if len(host) > 253 or not _DOMAIN.fullmatch(host) or is_private(host):
-        return None
-    return host
+    return host if is_domain and len(host) <= 253 and not is_private(host) else None
 
 
 def email(value: object) -> str | None:
@@ -157,35 +216,49 @@ def url(value: object) -> str | None:
     return parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower(), fragment="").geturl()
 
 
-def country_code(value: object) -> str | None:
-    """An ISO 3166-1 alpha-2 code; names of countries are not translated."""
-    if not isinstance(value, str):
+def registrable_domain(value: object) -> str | None:
+    """The domain that somebody has registered, of a host, URL or domain: ``acme.co.uk`` of ``shop.acme.co.uk``.
+
+    By the public suffix list that `tldextract` brings, without the suffixes of private owners; the last two labels of
+    a suffix that it does not know. None for a suffix itself, and where `domain` finds none.
+    """
+    host = domain(value)
+    if host is None:
         return None
-    code = value.strip().upper()
-    return code if len(code) == 2 and code.isascii() and code.isalpha() else None
+    found = _suffixes()(host)
+    return found.top_domain_under_public_suffix or (None if found.suffix else ".".join(host.split(".")[-2:]))
+
+
+def load_lists() -> None:
+    """Read the lists of countries and suffixes, a fifth of a second, which else the first value that needs them does:
+    in the middle of everybody's calls."""
+    country_code("US")
+    registrable_domain("example.com")
+
+
+@cache
+def _suffixes() -> TLDExtract:
+    """The list as it is in the package: nothing is fetched, nothing is written."""
+    return TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+
+def country_code(value: object) -> str | None:
+    """An ISO 3166-1 alpha-2 code, from that, from an alpha-3 code or from a name (see `countries`)."""
+    return countries.code(value) if isinstance(value, str) else None
+
+
+def country(value: object) -> str | None:
+    """The English name of a country, from a code or a name; what is neither stays as the text that it is."""
+    written = text(value)
+    code = country_code(written)
+    return written if code is None else countries.name(code)
 
 
 def phone(value: object, country: object = None) -> str | None:
-    """A telephone number as E.164 (``+14155550100``).
-
-    A number without its country's prefix is kept only where `country` (alpha-2) is in the North American plan: other
-    plans cannot be told from the digits, and a wrong prefix dials a stranger.
-    """
+    """A telephone number as E.164 (``+14155550100``); see `phones`. `country` is that of a number that names none."""
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        return None
-    written = _EXTENSION.split(value.strip().replace("(0)", ""), maxsplit=1)[0]
-    digits = _NO_DIGITS.sub("", written)
-    if written.startswith("+"):
-        number = digits
-    elif written.startswith("00"):
-        number = digits[2:]
-    elif country_code(country) in _NANP and len(digits.removeprefix("1")) == 10:
-        number = f"1{digits.removeprefix('1')}"
-    else:
-        return None
-    return f"+{number}" if 8 <= len(number) <= 15 and not number.startswith("0") else None
+        value = str(value) if abs(value) <= _LARGEST_NUMBER else None
+    return phones.e164(value, country_code(country)) if isinstance(value, str) else None
 
 
 def linkedin_url(value: object, kind: str) -> str | None:
@@ -237,6 +310,12 @@ def asked_for(
 def known(values: Iterable[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     """The fields that have a value."""
     return {name: value for name, value in values if value is not None}
+
+
+def _people(written: str) -> int:
+    """The number in ``1,001`` or ``5k``."""
+    digits = written.removesuffix("k").replace(",", "")[:12]
+    return int(digits) * (1000 if written.endswith("k") else 1)
 
 
 def _host(address: str) -> str:

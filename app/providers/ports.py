@@ -128,7 +128,8 @@ class Offer:
 
     `available`: it is enabled and has the credential that it needs. `own_credential`: that is the workspace's own, for
     whose use `credit_cost` is the `own_credential_cost`. `limits`: (calls, seconds) of each window, of all calls of the
-    installation together, or of those with one credential of a workspace's own.
+    installation together, or of those with one credential of a workspace's own. `by_default`: jobs that name no
+    providers ask it.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Offer:
     own_credential_cost: int
     own_credential: bool = False
     limits: Sequence[tuple[int, int]] = ()
+    by_default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,3 +215,30 @@ class CircuitChange:
     opens_until: datetime | None
     cause: Mapping[str, JsonValue]
     probes: int
+
+
+DeliveryError = Literal[
+    "invalid_url", "address_refused", "name_not_resolved", "tls_failed", "not_connected", "timeout", "not_http",
+    "answer_broken", "answer_too_large", "redirected", "gone", "throttled", "status",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What came of a POST. `error` None: it was taken, by a whole answer with a status of 2xx. `answer` is how the
+    body of the answer began, `retry_after` the seconds that it asks to wait, of 429 and 503."""
+
+    status: int | None = None
+    error: DeliveryError | None = None
+    answer: bytes = b""
+    retry_after: float | None = None
+
+
+class Deliverer(Protocol):
+    """Sends to addresses that users name."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted:
+        """Make one POST. Whatever is wrong with the host is a result; redirects are not followed.
+
+        Cancellation aborts it.
+        """

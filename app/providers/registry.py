@@ -8,10 +8,19 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
+from app.providers import normalise
 from app.providers.adapters.apollo import Apollo
+from app.providers.adapters.clearbit import Clearbit
 from app.providers.adapters.dns import Dns
+from app.providers.adapters.edgar import Edgar
+from app.providers.adapters.github import Github
+from app.providers.adapters.gleif import Gleif
 from app.providers.adapters.hunter import Hunter
+from app.providers.adapters.hunter_verifier import HunterVerifier
+from app.providers.adapters.peopledatalabs import PeopleDataLabs
+from app.providers.adapters.rdap import Rdap
 from app.providers.adapters.website import Website
+from app.providers.adapters.wikidata import Wikidata
 from app.providers.circuit import Circuit
 from app.providers.circuits import SharedCircuits
 from app.providers.gate import Adapter, GatedSource
@@ -25,8 +34,16 @@ from app.settings import PREFIX, BreakerSettings, ProviderSettings, ProvidersSet
 ADAPTERS: Mapping[str, Callable[[Any], Adapter]] = {
     "website": Website,
     "dns": Dns,
+    "rdap": Rdap,
+    "gleif": Gleif,
+    "wikidata": Wikidata,
+    "edgar": Edgar,
+    "github": Github,
     "hunter": Hunter,
+    "hunter_verifier": HunterVerifier,
     "apollo": Apollo,
+    "clearbit": Clearbit,
+    "peopledatalabs": PeopleDataLabs,
 }
 
 
@@ -50,6 +67,7 @@ def offers(settings: ProvidersSettings) -> Mapping[str, Offer]:
             enabled=section.enabled,
             own_credential_cost=section.own_credential_cost,
             limits=[(window.calls, window.seconds) for window in section.quotas],
+            by_default=section.by_default,
         )
         for name, adapter, section in _adapters(settings)
     }
@@ -72,6 +90,7 @@ async def open_sources(
     none); `on_transition` hears of every change that a circuit makes here and must not raise. Raises SettingsError for
     a section that no adapter can be made of.
     """
+    normalise.load_lists()
     families = ProviderMetrics(metrics or CollectorRegistry())
     async with AsyncExitStack() as stack:
         sources = {}

@@ -52,3 +52,11 @@ def items(provider: str, parent: Json, key: str) -> Sequence[Any]:
     if not isinstance(value, list):
         raise Malformed(provider, f"{key} is not a list")
     return value
+
+
+def encode(provider: str, value: object) -> bytes:
+    """A part of a decoded body as JSON. Raises Malformed where it is nested too deeply for that."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise Malformed(provider, "a part of the body is nested too deeply") from None

@@ -1,7 +1,8 @@
 """Apollo.io REST API v1: company and person enrichment, single and in tens (apollo.md of the provider facts).
 
 Open questions of the documents are options: `miss_form` (a miss is 200 with null, without the key, or with an
-empty object; in bulk answers the same three) and `credit_status` (the 4xx that says the credits are gone).
+empty object; in bulk answers the same three), `bulk_order` (whether results stand in the order of the questions) and
+`credit_status` (the 4xx that says the credits are gone).
 
 Magic values. Keys: `bad…` is unknown (401), `poor…` has no credits left, `scoped…` may not call this (403).
 Mailboxes: `locked…` exists but is not unlocked. Not emulated: telephone numbers and waterfalls, which arrive by
@@ -17,8 +18,15 @@ from urllib.parse import parse_qsl
 
 from app.sandbox.apollo_records import organization_object, person_object
 from app.sandbox.calls import Calls, Charge
-from app.sandbox.checks import one_of
-from app.sandbox.companies import Companies, clean_domain, clean_email, email_of_handle, is_generic
+from app.sandbox.checks import count, one_of, optional
+from app.sandbox.companies import (
+    Companies,
+    clean_domain,
+    clean_email,
+    domain_of_name,
+    email_of_handle,
+    is_generic,
+)
 from app.sandbox.emulator import (
     ANSWERS_KEPT,
     HTML,
@@ -47,11 +55,14 @@ UNLIMITED = "x-rate-limit-minute: \r\nx-rate-limit-hourly: \r\nx-rate-limit-24-h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApolloOptions(LimitedOptions):
-    """`miss_form` and `credit_status` choose between readings that no primary source decides."""
+    """`miss_form`, `bulk_order` and `credit_status` choose between readings that no primary source decides. Windows are
+    by endpoint; those for many at once may be narrower."""
 
     hit_rate: float = 0.58
     miss_form: str = option("null", one_of("null", "absent", "empty"))
+    bulk_order: str = option("asked", one_of("asked", "reversed"))
     credit_status: int = option(422, one_of(402, 403, 422, 429))
+    bulk_requests_per_minute: int | None = option(None, optional(count))
 
 
 class Apollo:
@@ -81,6 +92,8 @@ class Apollo:
         if refused is not None:
             return refused._replace(keys=answer.keys)
         limit = self.options.requests_per_minute
+        if "/bulk_" in path and self.options.bulk_requests_per_minute is not None:
+            limit = self.options.bulk_requests_per_minute
         if limit is None or not answer.keys:
             return self._usage(path) if path.startswith("/api/v1/usage_stats/") else answer
         usage = self._windows.take(f"{key} {path}", limit)
@@ -219,7 +232,8 @@ class Apollo:
 
     def _with_list(self, summary: Mapping[str, object], name: str, records: list[bytes | None]) -> bytes:
         miss = _MISSES[self.options.miss_form]
-        listed = b",".join(item for record in records if (item := record or miss))
+        ordered = reversed(records) if self.options.bulk_order == "reversed" else records
+        listed = b",".join(item for record in ordered if (item := record or miss))
         return encode(summary)[:-1] + b',"%s":[%s]}' % (name.encode(), listed)
 
     def _email_of(self, query: dict[str, Any]) -> str:
@@ -303,8 +317,7 @@ def _domain_of(query: dict[str, Any]) -> str:
     if domain:
         return domain
     handle = _text(query, "linkedin_url").rstrip("/").rpartition("/")[2]
-    name = "".join(c for c in (handle or _text(query, "name")).lower() if c.isascii() and (c.isalnum() or c == "-"))
-    return clean_domain(f"{name}.com")
+    return domain_of_name(handle or _text(query, "name"))
 
 
 def _signed(draws: tuple[int, ...]) -> int:

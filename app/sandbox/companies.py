@@ -213,6 +213,12 @@ def email_of_handle(handle: str, companies: Companies) -> str:
     return companies.address(first, last, domain) if at and first and domain else ""
 
 
+def domain_of_name(name: str) -> str:
+    """The domain of the company with a name or a handle such as `Acme`, empty for none."""
+    label = "".join(c for c in "-".join(name.lower().split()) if c.isascii() and (c.isalnum() or c == "-"))
+    return clean_domain(f"{label}.com")
+
+
 def is_generic(email: str) -> bool:
     """Whether an address is a shared mailbox (`info@`), which belongs to no person."""
     return email.partition("@")[0] in GENERIC_MAILBOXES

@@ -17,7 +17,7 @@ class FaultMode(StrEnum):
     HANG = "hang"
     RATE_LIMITED = "rate_limited"
     RATE_LIMITED_UNANNOUNCED = "rate_limited_unannounced"
-    """Rate limited without a `Retry-After`."""
+    """Rate limited without a word about when that is over."""
     QUOTA_EXHAUSTED = "quota_exhausted"
     AUTH = "auth"
     MALFORMED = "malformed"

@@ -4,8 +4,8 @@ Open questions of the documents are options, so that an adapter can be run again
 `finder_miss`, `clearbit_envelope`, `employees_form`, `charge_repeats`.
 
 Magic values, in the way of test card numbers. Keys: `bad…` is unknown (401), `poor…` has used up its month
-(429). Mailboxes: `suppressed…` has objected (451), `greylisted…` cannot be verified (222), `pending…` answers
-202 to the first question of a finder or verifier.
+(429). Mailboxes: `suppressed…` has objected (451), `greylisted…` has a mail server that fails (222), `unknowable…` one
+that tells nothing (`unknown`, free), `pending…` answers 202 to the first question of a finder or verifier.
 """
 
 from collections.abc import Callable
@@ -43,13 +43,14 @@ from app.sandbox.windows import SECOND, Windows
 
 PLAN_CREDITS = 1_000_000
 FREE_OF_KEY = "/v2/email-count"
-REPEATABLE = ("/v2/email-finder", "/v2/email-verifier")
+VERIFIER = "/v2/email-verifier"
+REPEATABLE = ("/v2/email-finder", VERIFIER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HunterOptions(LimitedOptions):
     """`charge_repeats` is about enrichment; a repeated finder or verifier call is free by the documents. The documents
-    limit by the second and by the minute."""
+    limit by the second and by the minute, and verifications more narrowly than the rest."""
 
     hit_rate: float = 0.62
     finder_miss: str = option("null", one_of("null", "404"))
@@ -57,6 +58,8 @@ class HunterOptions(LimitedOptions):
     employees_form: str = option("int", one_of("int", "range"))
     charge_repeats: bool = option(True, flag)
     requests_per_second: int | None = option(None, optional(count))
+    verifications_per_minute: int | None = option(None, optional(count))
+    verifications_per_second: int | None = option(None, optional(count))
 
 
 class Hunter:
@@ -81,7 +84,7 @@ class Hunter:
             "/v2/people/find": self._find_person,
             "/v2/combined/find": self._find_both,
             "/v2/email-finder": emails.find,
-            "/v2/email-verifier": emails.verify,
+            VERIFIER: emails.verify,
             "/v2/domain-search": emails.search,
             "/v2/email-count": emails.count,
         }
@@ -116,7 +119,10 @@ class Hunter:
             return UNKNOWN_KEY
         if key.startswith("poor"):
             return QUOTA_EXHAUSTED
-        limit, burst = self.options.requests_per_minute, self.options.requests_per_second
+        options = self.options
+        limit, burst = options.requests_per_minute, options.requests_per_second
+        if path == VERIFIER:
+            limit, burst = options.verifications_per_minute, options.verifications_per_second
         if burst is not None and self._windows.take(f"{key} {path} second", burst, SECOND).exceeded:
             return RATE_LIMITED
         if limit is not None and self._windows.take(f"{key} {path}", limit).exceeded:

@@ -21,6 +21,7 @@ RESULTS = {
     "accept_all": ("risky", 70),
     "disposable": ("risky", 40),
     "invalid": ("undeliverable", 5),
+    "unknown": ("risky", 50),
 }
 
 
@@ -92,7 +93,7 @@ class HunterEmails:
         return http_answer(200, encode({"data": data, "meta": {"params": _public(parameters)}}), keys=(email,))
 
     def verify(self, parameters: Parameters) -> Answer:
-        """Whether an address takes mail: 1 verification each, repeats free."""
+        """Whether an address takes mail: 1 verification each, repeats free, and nothing where it cannot be told."""
         email = clean_email(parameters.get("email", ""))
         if not email:
             return wrong("email", parameters)
@@ -119,10 +120,13 @@ class HunterEmails:
             "sources": [],
         }
         body = encode({"data": data, "meta": {"params": {"email": email}}})
-        return http_answer(200, body, keys=(email,), charges=(Charge(email, 1, f"verifier {email}"),))
+        charges = () if status == "unknown" else (Charge(email, 1, f"verifier {email}"),)
+        return http_answer(200, body, keys=(email,), charges=charges)
 
     def _status(self, email: str) -> tuple[str, bool]:
         domain = email.rpartition("@")[2]
+        if email.startswith("unknowable") or self._companies.knows("mail server that tells nothing", email, 0.04):
+            return "unknown", True
         if domain in WEBMAIL:
             return "webmail", True
         if domain in DISPOSABLE:

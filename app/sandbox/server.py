@@ -7,16 +7,23 @@ from typing import Any, NamedTuple
 
 from app.sandbox.apollo import Apollo, ApolloOptions
 from app.sandbox.calls import Calls
+from app.sandbox.clearbit_vendor import Clearbit, ClearbitOptions
 from app.sandbox.companies import Companies
 from app.sandbox.control import Control
 from app.sandbox.dns import Dns, DnsOptions
+from app.sandbox.edgar import Edgar, EdgarOptions
 from app.sandbox.emulator import Answer, Emulator, Request, encode, http_answer
+from app.sandbox.github import Github, GithubOptions
+from app.sandbox.gleif import Gleif, GleifOptions
 from app.sandbox.hunter import Hunter, HunterOptions
 from app.sandbox.options import Options
+from app.sandbox.peopledatalabs import PeopleDataLabs, PeopleDataLabsOptions
 from app.sandbox.protocol import Doorman, HttpProtocol
+from app.sandbox.rdap import Rdap, RdapOptions
 from app.sandbox.resolver import DatagramResolver, StreamResolver
 from app.sandbox.station import Station
 from app.sandbox.website import Website, WebsiteOptions
+from app.sandbox.wikidata import Wikidata, WikidataOptions
 
 LOOPBACK = "127.0.0.1"
 BACKLOG = 1024
@@ -35,7 +42,14 @@ class Vendor(NamedTuple):
 VENDORS: Mapping[str, Vendor] = {
     "hunter": Vendor(Hunter, HunterOptions),
     "apollo": Vendor(Apollo, ApolloOptions),
+    "clearbit": Vendor(Clearbit, ClearbitOptions),
+    "peopledatalabs": Vendor(PeopleDataLabs, PeopleDataLabsOptions),
     "website": Vendor(Website, WebsiteOptions),
+    "gleif": Vendor(Gleif, GleifOptions),
+    "wikidata": Vendor(Wikidata, WikidataOptions),
+    "edgar": Vendor(Edgar, EdgarOptions),
+    "github": Vendor(Github, GithubOptions),
+    "rdap": Vendor(Rdap, RdapOptions),
     DNS: Vendor(Dns, DnsOptions),
 }
 

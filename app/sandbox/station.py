@@ -11,7 +11,7 @@ from app.sandbox.options import Options
 
 RequestT = TypeVar("RequestT")
 
-_RETRY_AFTER = re.compile(rb"retry-after:[^\r]*\r\n", re.IGNORECASE)
+_HINTS = re.compile(rb"(?:retry-after|x-ratelimit-[a-z]+):[^\r]*\r\n", re.IGNORECASE)
 
 
 class Station(Generic[RequestT]):
@@ -74,7 +74,7 @@ class Station(Generic[RequestT]):
                 return answer._replace(fate=Fate.TRUNCATED), delay
             if fault.mode is FaultMode.RATE_LIMITED_UNANNOUNCED:
                 answer = self._emulator.failure(FaultMode.RATE_LIMITED, turn, request, answer)
-                return answer._replace(head=_RETRY_AFTER.sub(b"", answer.head)), delay
+                return answer._replace(head=_HINTS.sub(b"", answer.head)), delay
             if fault.mode is not FaultMode.SLOW:
                 return self._emulator.failure(fault.mode, turn, request, answer), delay
         if answer.charges:

@@ -4,6 +4,8 @@ What there is to find on one: section 7 of free-sources.md of the provider facts
 
 Seven hosts in ten answer; the others are what a list of real leads is full of: gone (404), broken (503), slow
 and then broken (1 in 100), or dead (the connection closes without an answer). A host is the same at any time.
+
+Magic hosts: what begins with `nobots` keeps every robot out, `noholdfast` only ours.
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ REDIRECTING = 0.25
 """Share of the sites that live at `www.` and send visitors of the bare domain there."""
 
 _ROBOTS = b"User-agent: *\nDisallow: /admin/\nAllow: /\n"
+_NO_ROBOTS = b"User-agent: *\nDisallow: /\n"
+_NOT_US = b"User-agent: Holdfast\nDisallow: /\n\nUser-agent: *\nAllow: /\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,8 @@ class Website:
         if scheme not in ("http", "https") or not domain:
             return _page(404, b"The sandbox has sites at /website/{http|https}/{host}/{path}.", TEXT)
         answer = self._visit(host, domain, "/" + path)
-        return answer._replace(keys=(host,))
+        # Who asks for the rules asks for nothing yet.
+        return answer if path == "robots.txt" else answer._replace(keys=(host,))
 
     def _visit(self, host: str, domain: str, path: str) -> Answer:
         if not self._companies.is_alive(domain, self.options.hit_rate):
@@ -103,7 +108,8 @@ class Website:
             case "/contact" | "/imprint":
                 return _page(200, contact_page(company))
             case "/robots.txt":
-                return _page(200, _ROBOTS, TEXT)
+                rules = _NO_ROBOTS if domain.startswith("nobots") else _ROBOTS
+                return _page(200, _NOT_US if domain.startswith("noholdfast") else rules, TEXT)
             case "/.well-known/security.txt" if draws[30] & 3 == 0:
                 text = f"Contact: mailto:security@{domain}\nExpires: 2027-12-31T23:59:59.000Z\n"
                 return _page(200, text.encode(), TEXT)

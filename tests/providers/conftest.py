@@ -11,7 +11,21 @@ from pydantic import SecretStr
 from app.providers.gate import GatedSource
 from app.providers.registry import open_sources
 from app.sandbox.server import Sandbox, SandboxOptions, serve
-from app.settings import ApolloSettings, DnsSettings, HunterSettings, ProvidersSettings, WebsiteSettings
+from app.settings import (
+    ApolloSettings,
+    ClearbitSettings,
+    DnsSettings,
+    EdgarSettings,
+    GithubSettings,
+    GleifSettings,
+    HunterSettings,
+    HunterVerifierSettings,
+    PeopleDataLabsSettings,
+    ProvidersSettings,
+    RdapSettings,
+    WebsiteSettings,
+    WikidataSettings,
+)
 
 API_KEY = "planted-secret-5d1c"
 
@@ -31,8 +45,16 @@ def provider_settings(sandbox: Sandbox) -> ProvidersSettings:
     return ProvidersSettings(
         website=WebsiteSettings(base_url=f"{sandbox.url}/website", **quick),
         dns=DnsSettings(resolver=f"127.0.0.1:{sandbox.dns_port}", timeout_seconds=0.2),
+        gleif=GleifSettings(base_url=f"{sandbox.url}/gleif/api/v1", **quick),
+        wikidata=WikidataSettings(base_url=f"{sandbox.url}/wikidata", **quick),
+        edgar=EdgarSettings(base_url=f"{sandbox.url}/edgar", **quick),
+        github=GithubSettings(base_url=f"{sandbox.url}/github", api_key=key, **quick),
+        rdap=RdapSettings(base_url=f"{sandbox.url}/rdap", **quick),
         hunter=HunterSettings(base_url=f"{sandbox.url}/hunter/v2", api_key=key, **quick),
+        hunter_verifier=HunterVerifierSettings(base_url=f"{sandbox.url}/hunter/v2", api_key=key, **quick),
         apollo=ApolloSettings(base_url=f"{sandbox.url}/apollo/api/v1", api_key=key, **quick),
+        clearbit=ClearbitSettings(base_url=f"{sandbox.url}/clearbit", api_key=key, **quick),
+        peopledatalabs=PeopleDataLabsSettings(base_url=f"{sandbox.url}/peopledatalabs/v5", api_key=key, **quick),
     )
 
 

@@ -77,10 +77,12 @@ def person(**subject: str) -> Query:
 
 @dataclass
 class Server:
-    """A listening server. `requests` are the heads it got, `open` its connections at this moment."""
+    """A listening server. `requests` are the heads it got and `bodies` what came with each, `open` its connections at
+    this moment."""
 
     port: int
     requests: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     open: int = 0
 
     @property
@@ -99,8 +101,9 @@ class LastWords(bytes):
 
 
 @asynccontextmanager
-async def serving(*answers: bytes | None) -> AsyncIterator[Server]:
-    """A server that gives these answers in turn, the last of them for ever; None leaves the request unanswered."""
+async def serving(*answers: bytes | None, robots: bytes | None = None) -> AsyncIterator[Server]:
+    """A server that gives these answers in turn, the last of them for ever; None leaves the request unanswered. Where
+    there are `robots`, they are the answer to whoever asks for a robots.txt, which is not recorded."""
     script = iter(answers)
     server = Server(0)
 
@@ -108,7 +111,11 @@ async def serving(*answers: bytes | None) -> AsyncIterator[Server]:
         server.open += 1
         try:
             while head := await _head(reader):
+                if robots is not None and head.split(" ", 2)[1].endswith("/robots.txt"):
+                    writer.write(robots)
+                    continue
                 server.requests.append(head)
+                server.bodies.append(await reader.readexactly(_body_length(head)))
                 said = next(script, answers[-1])
                 if said is None:
                     await reader.read()  # until the client hangs up
@@ -137,6 +144,11 @@ async def _head(reader: asyncio.StreamReader) -> str:
         return (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except asyncio.IncompleteReadError:
         return ""
+
+
+def _body_length(head: str) -> int:
+    lengths = [line.partition(":")[2] for line in head.lower().splitlines() if line.startswith("content-length:")]
+    return int(lengths[0]) if lengths else 0
 
 
 async def until(condition: Callable[[], bool]) -> None:

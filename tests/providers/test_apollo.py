@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +37,10 @@ ORGANIZATION = {
     "primary_phone": {"number": "+1 415-555-0100", "source": "Scraped"},
     "founded_year": 1999,
     "publicly_traded_symbol": "ACME",
+    "publicly_traded_exchange": "nyse",
+    "latest_funding_stage": "Series A",
+    "crunchbase_url": "https://www.crunchbase.com/organization/acme-rooftops",
+    "owned_by_organization": {"id": "o0", "name": "Acme Holding", "website_url": "http://www.acme-holding.com"},
     "industry": "renewables",
     "keywords": ["solar", "climate"],
     "estimated_num_employees": "1,200",
@@ -86,7 +91,11 @@ async def apollo_hearing(said: bytes) -> AsyncIterator[tuple[Apollo, Server]]:
 
 async def ask(said: bytes, query: Query = BY_DOMAIN) -> Answer:
     async with apollo_hearing(said) as (apollo, _):
-        return await apollo.look_up(query)
+        read = await apollo.look_up(query)
+    if isinstance(read, Found):
+        assert read.raw == said.partition(b"\r\n\r\n")[2]
+        return replace(read, raw=None)
+    return read
 
 
 def organization(value: Any) -> bytes:
@@ -105,25 +114,31 @@ async def test_an_organization_is_read_into_canonical_fields():
     assert await ask(organization(ORGANIZATION)) == Found(
         {
             "name": "Acme",
+            "domain": "acme.com",
             "website": "http://www.acme.com",
             "description": "Acme plans rooftops.",
             "industry": "renewables",
             "founded_year": 1999,
             "employee_count": 1200,
             "annual_revenue": 5_000_000,
+            "funding_stage": "Series A",
             "ticker": "ACME",
+            "exchange": "nyse",
             "phone": "+14155550100",
             "street": "1 Mill Lane",
             "city": "Austin",
             "region": "Texas",
             "postal_code": "78701",
             "country": "United States",
+            "country_code": "US",
             "linkedin_url": "https://www.linkedin.com/company/acme",
             "twitter_handle": "acme",
             "facebook_handle": "acmefb",
+            "crunchbase_handle": "acme-rooftops",
             "logo_url": "https://logos.example.com/acme.png",
             "technologies": ["Stripe"],
             "tags": ["solar", "climate"],
+            "parent_domain": "acme-holding.com",
         }
     )
 
@@ -143,8 +158,10 @@ async def test_a_person_is_read_into_canonical_fields():
             "github_handle": "anaroe",
             "city": "Lyon",
             "country": "France",
+            "country_code": "FR",
             "company_name": "Acme",
             "company_domain": "acme.com",
+            "company_linkedin_url": "https://www.linkedin.com/company/acme",
             "bio": "CTO at Acme",
         }
     )
@@ -162,6 +179,23 @@ async def test_a_locked_address_is_no_value_even_when_verified():
     assert isinstance(found, Found)
     assert "email" not in found.values
     assert found.values["email_status"] == "locked"
+
+
+@pytest.mark.parametrize("status", ["verified", "unavailable", None])
+async def test_without_an_address_its_status_is_no_value(status: str | None):
+    assert await ask(match({"id": "p1", "email": None, "email_status": status}), BY_EMAIL) == Missed()
+
+
+async def test_what_nobody_asked_for_is_left_out():
+    company_, person_ = (replace(query, fields={"industry", "title"}) for query in (BY_DOMAIN, BY_EMAIL))
+    assert await ask(organization(ORGANIZATION), company_) == Found({"industry": "renewables"})
+    assert await ask(match(PERSON | {"email_status": "guessed"}), person_) == Found({"title": "CTO"})
+
+
+async def test_the_number_of_a_person_is_never_asked_for():
+    async with apollo_hearing(match(None)) as (apollo, server):
+        await apollo.look_up(replace(BY_EMAIL, fields={"phone", "phones"}))
+    assert "reveal" not in server.requests[0]
 
 
 async def test_the_placeholder_of_a_locked_address_is_never_sent_in():

@@ -2,14 +2,14 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 
 import psutil
 import pytest
 from pydantic import SecretStr
 
-from app.providers.adapters.hunter import NotReady
 from app.providers.errors import (
     CredentialRejected,
     InvalidQuery,
@@ -21,7 +21,7 @@ from app.providers.errors import (
     Transient,
 )
 from app.providers.gate import GatedSource
-from app.providers.ports import FIELDS, Answer, EnrichmentSource, Found, Missed, Query, Unreachable
+from app.providers.ports import FIELDS, Answer, EnrichmentSource, Found, Missed, Pending, Query, Unreachable
 from app.providers.registry import ADAPTERS, open_sources
 from app.sandbox.server import Sandbox
 from app.settings import ProvidersSettings
@@ -29,7 +29,14 @@ from tests.providers.conftest import API_KEY, Control
 from tests.providers.stubs import company, person, until
 
 ALL = sorted(ADAPTERS)
-PAID = ["apollo", "hunter"]
+PAID = ["apollo", "clearbit", "hunter", "hunter_verifier", "peopledatalabs"]
+OPEN_DATA = ["edgar", "gleif", "wikidata"]
+# Those that ask hosts which the input names.
+NAMED_HOSTS = ["dns", "website"]
+# Those that know companies by name only.
+REGISTERS = ["edgar", "gleif"]
+# Those that share the emulator of another.
+EMULATOR = {"hunter_verifier": "hunter"}
 Sources = Mapping[str, GatedSource]
 
 # How each fault reaches who asked: the class of what is raised, or of what is answered.
@@ -46,7 +53,18 @@ VENDOR = {
 }
 MEANING: Mapping[str, Mapping[str, type]] = {
     "hunter": VENDOR,
+    "hunter_verifier": VENDOR,
     "apollo": VENDOR,
+    "clearbit": VENDOR,
+    "peopledatalabs": VENDOR,
+    # Those without keys have no account that could be empty.
+    "gleif": {**VENDOR, "quota_exhausted": RateLimited},
+    "wikidata": {**VENDOR, "quota_exhausted": RateLimited},
+    "github": {**VENDOR, "quota_exhausted": RateLimited},
+    # What is asked first is a host of the settings, which leads to those that the input names.
+    "rdap": {**VENDOR, "quota_exhausted": RateLimited},
+    # It says the same to everybody whom it does not serve.
+    "edgar": {**VENDOR, "quota_exhausted": RateLimited, "auth": RateLimited},
     # Whatever is wrong with the page of a company is a result.
     "website": dict.fromkeys(VENDOR, Unreachable),
     # A resolver that fails for every name is away, in whatever way it fails.
@@ -59,6 +77,14 @@ async def outcome(source: EnrichmentSource, query: Query) -> Answer | ProviderEr
         return await source.look_up(query)
     except ProviderError as error:
         return error
+
+
+async def settled(source: EnrichmentSource, query: Query) -> Answer:
+    """The answer, also where the provider has to be asked again for it."""
+    said = await source.look_up(query)
+    while isinstance(said, Pending):
+        said = await source.look_up(replace(query, handle=said.handle))
+    return said
 
 
 async def first(source: EnrichmentSource, kind: type, make: Callable[[int], Query]) -> tuple[Query, Answer]:
@@ -79,10 +105,26 @@ def numbered_person(number: int) -> Query:
     return person(email=f"ana.roe@company-{number}.com")
 
 
+def numbered_name(number: int) -> Query:
+    return Query("company", f"name:company {number}", {"name": f"Company {number}"})
+
+
+def numbered(name: str) -> Callable[[int], Query]:
+    """A row of subjects that this provider can look up."""
+    if name in REGISTERS:
+        return numbered_name
+    return numbered_person if name == "hunter_verifier" else numbered_company
+
+
+def emulator(name: str) -> str:
+    return EMULATOR.get(name, name)
+
+
 @pytest.mark.parametrize("name", ALL)
 async def test_what_is_found_is_canonical_and_promised(sources: Sources, name: str):
     source = sources[name]
-    for entity, make in (("company", numbered_company), ("person", numbered_person)):
+    companies = numbered(name) if name in REGISTERS else numbered_company
+    for entity, make in (("company", companies), ("person", numbered_person)):
         if entity not in source.capabilities.fields:
             continue
         for start in range(0, 60, 6):
@@ -98,22 +140,22 @@ async def test_what_is_found_is_canonical_and_promised(sources: Sources, name: s
 
 @pytest.mark.parametrize("name", ALL)
 async def test_what_is_not_found_is_an_answer(sources: Sources, name: str):
-    kind = Missed if name in PAID else Unreachable
-    await first(sources[name], kind, numbered_company)
+    kind = Unreachable if name in NAMED_HOSTS else Missed
+    await first(sources[name], kind, numbered(name))
 
 
 @pytest.mark.parametrize("name", ALL)
 async def test_the_same_subject_gets_the_same_answer(sources: Sources, name: str):
     for number in range(5):
-        query = numbered_company(number)
-        assert await sources[name].look_up(query) == await sources[name].look_up(query)
+        query = numbered(name)(number)
+        assert await settled(sources[name], query) == await settled(sources[name], query)
 
 
 @pytest.mark.parametrize("mode", VENDOR)
 @pytest.mark.parametrize("name", ALL)
 async def test_each_fault_has_its_meaning_and_shows_no_secret(sources: Sources, control: Control, name: str, mode: str):
-    query, _ = await first(sources[name], Found, numbered_company)
-    await control("PUT", f"/_faults/{name}", mode=mode, rate=1)
+    query, _ = await first(sources[name], Found, numbered(name))
+    await control("PUT", f"/_faults/{emulator(name)}", mode=mode, rate=1)
     expected = MEANING[name][mode]
     turns = 3 if mode in ("malformed", "outage") else 1  # these rotate through their forms
     for _ in range(turns):
@@ -130,10 +172,10 @@ async def test_each_fault_has_its_meaning_and_shows_no_secret(sources: Sources, 
 
 @pytest.mark.parametrize("name", ALL)
 async def test_it_recovers_when_the_fault_is_over(sources: Sources, control: Control, name: str):
-    query, found = await first(sources[name], Found, numbered_company)
-    await control("PUT", f"/_faults/{name}", mode="outage")
+    query, found = await first(sources[name], Found, numbered(name))
+    await control("PUT", f"/_faults/{emulator(name)}", mode="outage")
     assert await outcome(sources[name], query) != found
-    await control("DELETE", f"/_faults/{name}")
+    await control("DELETE", f"/_faults/{emulator(name)}")
     assert await sources[name].look_up(query) == found
 
 
@@ -142,14 +184,14 @@ async def test_nobody_there_is_an_outage(provider_settings: ProvidersSettings, s
     async with open_sources(provider_settings) as sources:
         await sandbox.close()
         with pytest.raises(Outage):
-            await sources[name].look_up(numbered_company(1))
+            await sources[name].look_up(numbered(name)(1))
 
 
 @pytest.mark.parametrize("name", ALL)
 async def test_a_cancelled_call_leaves_no_open_connection(sources: Sources, control: Control, name: str):
-    await control("PUT", f"/_faults/{name}", mode="hang")
+    await control("PUT", f"/_faults/{emulator(name)}", mode="hang")
     connections = _connections()
-    calls = [asyncio.create_task(sources[name].look_up(numbered_company(n))) for n in range(5)]
+    calls = [asyncio.create_task(sources[name].look_up(numbered(name)(n))) for n in range(5)]
     await until(lambda: _connections() > connections)
     for call in calls:
         call.cancel()
@@ -160,22 +202,22 @@ async def test_a_cancelled_call_leaves_no_open_connection(sources: Sources, cont
 
 @pytest.mark.parametrize("name", PAID)
 async def test_a_request_is_made_once_even_where_the_answer_got_lost(sources: Sources, control: Control, name: str):
-    query, _ = await first(sources[name], Found, numbered_company)  # a connection to use again is there
+    query, _ = await first(sources[name], Found, numbered(name))  # a connection to use again is there
     await control("DELETE", "/_calls")
-    await control("PUT", f"/_faults/{name}", mode="drop_after_effect")
+    await control("PUT", f"/_faults/{emulator(name)}", mode="drop_after_effect")
     assert type(await outcome(sources[name], query)) is Transient
-    calls = (await control("GET", "/_calls"))[name]
+    calls = (await control("GET", "/_calls"))[emulator(name)]
     assert calls["total"] == 1
     assert calls["charged"] == 1
 
 
 @pytest.mark.parametrize("name", PAID)
-async def test_a_miss_costs_nothing_where_it_says_so(sources: Sources, control: Control, name: str):
-    assert not sources[name].capabilities.charges_on_miss
-    query, _ = await first(sources[name], Missed, numbered_company)
+async def test_a_miss_costs_what_it_says(sources: Sources, control: Control, name: str):
+    query, _ = await first(sources[name], Missed, numbered(name))
     await control("DELETE", "/_calls")
     await sources[name].look_up(query)
-    assert (await control("GET", "/_calls"))[name]["charged"] == 0
+    charged = (await control("GET", "/_calls"))[emulator(name)]["charged"]
+    assert charged == sources[name].capabilities.charges_on_miss
 
 
 @pytest.mark.parametrize("name", ["dns", "website"])
@@ -186,11 +228,11 @@ async def test_five_hundred_dead_domains_open_no_circuit(sources: Sources, contr
     assert sources[name].circuit().state == "closed"
 
 
-@pytest.mark.parametrize("name", ["apollo", "dns", "hunter"])
+@pytest.mark.parametrize("name", ["dns", "github", "rdap", *PAID, *OPEN_DATA])
 async def test_an_outage_opens_the_circuit(sources: Sources, control: Control, name: str):
-    await control("PUT", f"/_faults/{name}", mode="outage")
+    await control("PUT", f"/_faults/{emulator(name)}", mode="outage")
     for number in range(5):
-        await outcome(sources[name], numbered_company(number))
+        await outcome(sources[name], numbered(name)(number))
     assert sources[name].circuit().state == "open"
 
 
@@ -199,9 +241,18 @@ async def test_an_outage_opens_the_circuit(sources: Sources, control: Control, n
     [
         ("hunter", "bad-key", CredentialRejected),
         ("hunter", "poor-key", PaymentRequired),
+        ("hunter_verifier", "bad-key", CredentialRejected),
+        ("hunter_verifier", "poor-key", PaymentRequired),
         ("apollo", "bad-key", CredentialRejected),
         ("apollo", "scoped-key", CredentialRejected),
         ("apollo", "poor-key", PaymentRequired),
+        ("clearbit", "bad-key", CredentialRejected),
+        ("clearbit", "scoped-key", CredentialRejected),
+        ("clearbit", "poor-key", PaymentRequired),
+        ("peopledatalabs", "bad-key", CredentialRejected),
+        ("peopledatalabs", "scoped-key", CredentialRejected),
+        ("peopledatalabs", "poor-key", PaymentRequired),
+        ("github", "bad-key", CredentialRejected),
     ],
 )
 async def test_a_key_that_is_refused_is_no_outage(
@@ -210,7 +261,7 @@ async def test_a_key_that_is_refused_is_no_outage(
     section = getattr(provider_settings, name).model_copy(update={"api_key": SecretStr(key)})
     async with open_sources(provider_settings.model_copy(update={name: section})) as sources:
         for number in range(10):
-            assert type(await outcome(sources[name], numbered_company(number))) is kind
+            assert type(await outcome(sources[name], numbered(name)(number))) is kind
         assert sources[name].circuit().state == "closed"
 
 
@@ -219,6 +270,29 @@ async def test_apollo_misses_in_each_form(sources: Sources, control: Control, mi
     await control("PUT", "/_options/apollo", miss_form=miss_form, hit_rate=0)
     assert await sources["apollo"].look_up(numbered_company(1)) == Missed()
     assert await sources["apollo"].look_up(numbered_person(1)) == Missed()
+
+
+@pytest.mark.parametrize("order", ["asked", "reversed"])
+@pytest.mark.parametrize("miss_form", ["null", "absent", "empty"])
+@pytest.mark.parametrize("make", [numbered_company, numbered_person], ids=["companies", "people"])
+async def test_apollo_says_of_ten_what_it_says_of_each(
+    sources: Sources, control: Control, make: Callable[[int], Query], miss_form: str, order: str
+):
+    await control("PUT", "/_options/apollo", miss_form=miss_form, bulk_order=order)
+    queries = [make(number) for number in range(10)]
+    each = [await sources["apollo"].look_up(query) for query in queries]
+    await control("DELETE", "/_calls")
+    assert _without_raw(await sources["apollo"].look_up_many(queries)) == _without_raw(each)
+    calls = (await control("GET", "/_calls"))["apollo"]
+    assert (calls["total"], calls["charged"]) == (1, sum(isinstance(said, Found) for said in each))
+
+
+async def test_apollo_calls_for_many_have_a_window_of_their_own(sources: Sources, control: Control):
+    await control("PUT", "/_options/apollo", bulk_requests_per_minute=1)
+    queries = [numbered_company(number) for number in range(2)]
+    await sources["apollo"].look_up_many(queries)
+    with pytest.raises(RateLimited):
+        await sources["apollo"].look_up_many(queries)
 
 
 @pytest.mark.parametrize("status", [402, 403, 422, 429])
@@ -272,13 +346,44 @@ async def test_hunter_tells_nothing_of_who_objected(sources: Sources):
 
 async def test_hunter_is_asked_again_for_what_is_still_worked_out(sources: Sources):
     query = person(full_name="Pending Roe", domain="company-1.com")
-    pending = await outcome(sources["hunter"], query)
-    assert isinstance(pending, NotReady)
-    assert isinstance(await sources["hunter"].look_up(query), Found | Missed)
+    pending = await sources["hunter"].look_up(query)
+    assert isinstance(pending, Pending)
+    assert isinstance(await sources["hunter"].look_up(replace(query, handle=pending.handle)), Found | Missed)
+
+
+async def test_hunter_bills_a_verification_once_however_often_it_is_polled(sources: Sources, control: Control):
+    query = person(email="pending.poe@company-3.com")
+    pending = await sources["hunter_verifier"].look_up(query)
+    assert isinstance(pending, Pending)
+    for _ in range(3):
+        said = await sources["hunter_verifier"].look_up(replace(query, handle=pending.handle))
+        assert isinstance(said, Found)
+    assert (await control("GET", "/_calls"))["hunter"]["charged"] == 1
+
+
+async def test_hunters_finder_and_verifier_agree_on_an_address(sources: Sources, control: Control):
+    await control("PUT", "/_options/hunter", hit_rate=1)
+    found = await sources["hunter"].look_up(person(full_name="Ana Roe", domain="company-2.com"))
+    assert isinstance(found, Found)
+    said = await sources["hunter_verifier"].look_up(person(email=str(found.values["email"])))
+    assert isinstance(said, Found | Missed)
+    if isinstance(said, Found):
+        assert said.values["email_status"] in ("valid", "accept_all", "invalid")
+
+
+@pytest.mark.parametrize("host", ["nobots-1.com", "noholdfast-1.com"])
+async def test_a_website_that_keeps_us_out_is_not_visited(sources: Sources, control: Control, host: str):
+    await control("PUT", "/_options/website", hit_rate=1)
+    assert await sources["website"].look_up(company(host)) == Unreachable("its robots.txt keeps us out")
+    assert (await control("GET", "/_calls"))["website"]["by_key"].get(host) in (None, 0)
 
 
 async def test_hunter_refuses_what_is_no_domain(sources: Sources):
     assert isinstance(await outcome(sources["hunter"], company("no domain")), InvalidQuery)
+
+
+def _without_raw(answers: Sequence[Answer | ProviderError]) -> list[Answer | ProviderError]:
+    return [replace(each, raw=None) if isinstance(each, Found) else each for each in answers]
 
 
 def _connections() -> int:

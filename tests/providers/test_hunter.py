@@ -3,12 +3,14 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from app.providers.adapters.hunter import BASE_URL, Hunter
+from app.providers.adapters.hunter import Hunter
+from app.providers.adapters.hunter_api import BASE_URL
 from app.providers.errors import (
     CredentialRejected,
     InvalidQuery,
@@ -19,7 +21,7 @@ from app.providers.errors import (
     RateLimited,
     Transient,
 )
-from app.providers.ports import COMPANY_FIELDS, PERSON_FIELDS, Answer, Found, Missed, Query
+from app.providers.ports import COMPANY_FIELDS, PERSON_FIELDS, Answer, Found, Missed, Pending, Query
 from app.settings import ProviderSettings
 from tests.providers.stubs import Server, answer, company, person, serving
 
@@ -85,7 +87,11 @@ async def hunter_hearing(*answers: bytes) -> AsyncIterator[tuple[Hunter, Server]
 
 async def ask(said: bytes, query: Query = BY_DOMAIN) -> Answer:
     async with hunter_hearing(said) as (hunter, _):
-        return await hunter.look_up(query)
+        read = await hunter.look_up(query)
+    if isinstance(read, Found):
+        assert read.raw == said.partition(b"\r\n\r\n")[2]
+        return replace(read, raw=None)
+    return read
 
 
 def data(value: Any, status: int = 200) -> bytes:
@@ -106,6 +112,7 @@ async def test_a_company_is_read_into_canonical_fields():
             "description": "Acme plans rooftops.",
             "industry": "Renewable Energy",
             "sector": "Energy",
+            "naics": "221114",
             "founded_year": 1999,
             "employee_count": 120,
             "employee_range": "51-200",
@@ -209,10 +216,10 @@ async def test_an_odd_score_stays_a_confidence(score: object, confidence: float)
             person(linkedin_url="https://www.linkedin.com/in/ana-roe"),
             "/v2/people/find?linkedin_handle=ana-roe",
         ),
-        (BY_NAME, "/v2/email-finder?domain=acme.com&full_name=Ana+Roe"),
+        (BY_NAME, "/v2/email-finder?domain=acme.com&full_name=Ana+Roe&max_duration=7"),
         (
             person(company_name="Acme & Co", first_name="Ana", last_name="Roe"),
-            "/v2/email-finder?company=Acme+%26+Co&first_name=Ana&last_name=Roe",
+            "/v2/email-finder?company=Acme+%26+Co&first_name=Ana&last_name=Roe&max_duration=7",
         ),
     ],
 )
@@ -285,11 +292,65 @@ async def test_each_status_and_each_broken_body_has_its_class(said: bytes, kind:
     assert raised.value.provider == "hunter"
 
 
-@pytest.mark.parametrize("status", [202, 222])
-async def test_a_2xx_that_is_not_ready_is_tried_again_and_is_no_evidence_of_an_outage(status: int):
+@pytest.mark.parametrize(
+    ("said", "seconds"), [(data({}, 202), 5), (answer(202), 5), (answer(202, b"", "text/plain", "Retry-After: 9"), 9)]
+)
+@pytest.mark.parametrize("query", [BY_NAME, BY_EMAIL, BY_DOMAIN], ids=["name", "email", "domain"])
+async def test_what_is_still_worked_out_is_pending(said: bytes, seconds: float, query: Query):
+    assert await ask(said, query) == Pending("again", seconds)
+
+
+async def test_a_pending_answer_is_asked_for_by_the_same_call():
+    async with hunter_hearing(data({}, 202), data({"email": "ana@acme.com"})) as (hunter, server):
+        pending = await hunter.look_up(BY_NAME)
+        assert isinstance(pending, Pending)
+        assert isinstance(await hunter.look_up(replace(BY_NAME, handle=pending.handle)), Found)
+    first, second = (request.splitlines()[0] for request in server.requests)
+    assert first == second
+
+
+async def test_222_is_a_failure_of_somebody_elses_mail_server_and_no_evidence_of_an_outage():
     with pytest.raises(Transient) as raised:
-        await ask(data({}, status), BY_NAME)
+        await ask(data({}, 222), BY_NAME)
     assert not raised.value.is_outage
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.3, "3"), (10, "7"), (60, "20")])
+async def test_a_search_is_told_to_end_before_our_own_time_limit(seconds: float, told: str):
+    async with serving(data({"email": None})) as server:
+        hunter = Hunter(ProviderSettings(base_url=server.url, api_key=SecretStr("k"), timeout_seconds=seconds))
+        await hunter.look_up(BY_NAME)
+        await hunter.close()
+    assert f"&max_duration={told} " in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "canonical"),
+    [("valid", "valid"), ("accept_all", "accept_all"), ("webmail", "webmail"), ("brand-new", "unknown"), (None, None)],
+)
+async def test_the_status_of_a_found_address_is_one_of_the_canonical_ones(status: object, canonical: str | None):
+    found = await ask(data({"email": "ana@acme.com", "verification": {"status": status}}), BY_NAME)
+    assert isinstance(found, Found)
+    assert found.values.get("email_status") == canonical
+
+
+@pytest.mark.parametrize(
+    ("said", "query"),
+    [(COMPANY, BY_DOMAIN), (PERSON, BY_EMAIL), ({"email": "ana@acme.com", "position": "CTO", "score": 9}, BY_NAME)],
+    ids=["company", "person", "finder"],
+)
+async def test_what_nobody_asked_for_is_left_out(said: object, query: Query):
+    found = await ask(data(said), replace(query, fields={"title", "industry"}))
+    assert isinstance(found, Found)
+    assert len(found.values) == 1
+    assert await ask(data(said), replace(query, fields={"ticker", "timezone"})) == Missed()
+
+
+async def test_the_key_of_a_workspace_takes_the_place_of_the_installations():
+    async with hunter_hearing(refusal(404)) as (hunter, server):
+        for query in (BY_DOMAIN, BY_NAME):
+            await hunter.look_up(replace(query, api_key=SecretStr("own")))
+    assert all("X-API-KEY: own" in request and "k-123" not in request for request in server.requests)
 
 
 async def test_a_leaf_of_another_type_is_a_value_that_is_not_there():

@@ -5,9 +5,17 @@ from collections.abc import Mapping
 import pytest
 from pydantic import SecretStr
 
-from app.providers.errors import CredentialRejected, InvalidQuery, Malformed, Outage, PaymentRequired, ProviderError
+from app.providers.errors import (
+    CredentialRejected,
+    InvalidQuery,
+    Malformed,
+    Outage,
+    PaymentRequired,
+    ProviderError,
+    RateLimited,
+)
 from app.providers.gate import GatedSource
-from app.providers.ports import Found, Missed, Query
+from app.providers.ports import Found, Missed, Pending, Query
 from app.providers.registry import open_sources
 from app.sandbox.server import Sandbox
 from app.settings import ProvidersSettings
@@ -15,7 +23,8 @@ from tests.providers.conftest import Control
 from tests.providers.stubs import answer, company, person, serving
 
 OWN_KEY = SecretStr("own-secret-77d0")
-PAID = ["apollo", "hunter"]
+PAID = ["apollo", "clearbit", "hunter", "peopledatalabs"]
+QUERIES = [company("acme.com"), person(email="ana@acme.com"), person(full_name="Ana Roe", domain="acme.com")]
 Sources = Mapping[str, GatedSource]
 
 
@@ -28,9 +37,9 @@ def without_keys(settings: ProvidersSettings) -> ProvidersSettings:
     return settings.model_copy(update=sections)
 
 
-@pytest.mark.parametrize("name", PAID)
 @pytest.mark.parametrize(
-    "query", [company("acme.com"), person(email="ana@acme.com"), person(full_name="Ana Roe", domain="acme.com")]
+    ("name", "query"),
+    [(name, query) for query in QUERIES for name in PAID if name != "clearbit" or "full_name" not in query.subject],
 )
 async def test_the_key_of_a_query_goes_out_in_place_of_the_installations(
     provider_settings: ProvidersSettings, name: str, query: Query
@@ -53,7 +62,7 @@ async def test_a_key_of_its_own_is_enough_where_the_installation_has_none(
     async with open_sources(without_keys(provider_settings)) as sources:
         with pytest.raises(CredentialRejected):
             await sources[name].look_up(company("acme.com"))
-        assert isinstance(await sources[name].look_up(asking("acme.com", "own-key")), Found | Missed)
+        assert isinstance(await sources[name].look_up(asking("acme.com", "own-key")), Found | Missed | Pending)
         await sources[name].verify(OWN_KEY)
 
 
@@ -76,7 +85,7 @@ async def test_a_hundred_refusals_of_one_workspace_leave_the_others_their_provid
             await sources[name].look_up(asking(f"company-{number}.com", "bad-key"))
     assert sources[name].circuit().state == "closed"
     for number in range(20):
-        assert isinstance(await sources[name].look_up(company(f"company-{number}.com")), Found | Missed)
+        assert isinstance(await sources[name].look_up(company(f"company-{number}.com")), Found | Missed | Pending)
     assert sources[name].stats().success_rate == 1.0
 
     # Nor do they hide an outage that the others run into.
@@ -87,7 +96,7 @@ async def test_a_hundred_refusals_of_one_workspace_leave_the_others_their_provid
     assert sources[name].circuit().state == "open"
 
 
-@pytest.mark.parametrize("name", ["website", "dns"])
+@pytest.mark.parametrize("name", ["website", "dns", "rdap", "github"])
 async def test_a_provider_that_knows_no_keys_verifies_none(sources: Sources, name: str):
     with pytest.raises(CredentialRejected):
         await sources[name].verify(OWN_KEY)
@@ -101,6 +110,11 @@ async def test_a_provider_that_knows_no_keys_verifies_none(sources: Sources, nam
         ("apollo", "bad-key", CredentialRejected),
         ("apollo", "poor-key", PaymentRequired),
         ("apollo", "scoped-key", CredentialRejected),
+        ("clearbit", "bad-key", CredentialRejected),
+        ("clearbit", "scoped-key", CredentialRejected),
+        ("peopledatalabs", "bad-key", CredentialRejected),
+        ("peopledatalabs", "poor-key", PaymentRequired),
+        ("peopledatalabs", "scoped-key", CredentialRejected),
     ],
 )
 async def test_a_check_says_that_a_key_is_refused(sources: Sources, name: str, key: str, kind: type[ProviderError]):
@@ -126,8 +140,28 @@ async def test_a_check_of_a_good_key_costs_nothing(sandbox: Sandbox, sources: So
         ("hunter", answer(404, b'{"errors": [{"id": "not_found"}]}'), Malformed),
         ("hunter", answer(200, b'{"data": {"requests": {"credits": {"used": 50, "available": 50}}}}'), PaymentRequired),
         ("hunter", answer(503), Outage),
+        ("clearbit", answer(200, b"{}"), Malformed),
+        ("clearbit", answer(402), PaymentRequired),
+        ("clearbit", answer(429), RateLimited),
+        ("peopledatalabs", answer(400, b"<html>", "text/html"), Malformed),
+        ("peopledatalabs", answer(402, b"{}"), PaymentRequired),
+        ("peopledatalabs", answer(400, b"{}", "application/json", "x-totallimit-remaining: 0"), PaymentRequired),
     ],
-    ids=["logged-out", "page", "refused-query", "list", "nobody", "spent", "away"],
+    ids=[
+        "logged-out",
+        "page",
+        "refused-query",
+        "list",
+        "nobody",
+        "spent",
+        "away",
+        "record",
+        "plan",
+        "pace",
+        "html",
+        "matches",
+        "none-left",
+    ],
 )
 async def test_a_check_reads_odd_answers_as_calls_do(
     provider_settings: ProvidersSettings, name: str, said: bytes, kind: type[ProviderError]

@@ -1,5 +1,6 @@
 """A visit to a company's home page: whatever is wrong with the host is a result; what is ours is an outage."""
 
+import asyncio
 import errno
 import gzip
 import socket
@@ -24,6 +25,7 @@ from tests.providers.stubs import LastWords, Server, answer, company, serving
 HTML = "text/html; charset=utf-8"
 PAGE = answer(200, b'<meta property="og:site_name" content="Acme">', HTML)
 ACME = company("acme.com")
+NO_RULES = answer(404)
 
 
 def moved(location: str, status: int = 301) -> bytes:
@@ -41,9 +43,24 @@ async def website_at(server: Server, timeout_seconds: float = 5) -> AsyncIterato
 
 async def visit(*answers: bytes | None, timeout_seconds: float = 5) -> tuple[Answer, list[str]]:
     """The answer, and the targets that were asked for."""
-    async with serving(*answers) as server, website_at(server, timeout_seconds) as website:
+    async with serving(*answers, robots=NO_RULES) as server, website_at(server, timeout_seconds) as website:
         said = await website.look_up(ACME)
-    return said, [request.split(" ")[1] for request in server.requests]
+    return said, _targets(server)
+
+
+async def visit_under(robots: bytes, *answers: bytes) -> tuple[Answer, list[str]]:
+    """The same at a site with such a robots.txt."""
+    async with serving(*answers, robots=robots) as server, website_at(server) as website:
+        said = await website.look_up(ACME)
+    return said, _targets(server)
+
+
+def _targets(server: Server) -> list[str]:
+    return [request.split(" ")[1] for request in server.requests]
+
+
+def rules(text: str, content_type: str = "text/plain") -> bytes:
+    return answer(200, text.encode(), content_type)
 
 
 def name_in(said: Answer) -> object:
@@ -58,9 +75,87 @@ async def test_the_home_page_is_fetched_below_the_base_url_by_scheme_and_host():
 
 
 async def test_it_says_who_it_is():
-    async with serving(PAGE) as server, website_at(server) as website:
+    async with serving(PAGE, robots=NO_RULES) as server, website_at(server) as website:
         await website.look_up(ACME)
     assert "User-Agent: Holdfast/" in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "User-agent: *\nDisallow: /",
+        "User-agent: Holdfast\nDisallow: /\n\nUser-agent: *\nAllow: /",
+        "user-agent: holdfast\nuser-agent: other\ndisallow: /$",
+        "\ufeffUser-agent: *\r\nDisallow: /\r\n",
+    ],
+)
+async def test_a_site_that_keeps_robots_out_is_not_visited(text: str):
+    said, targets = await visit_under(rules(text), PAGE)
+    assert said == Unreachable("its robots.txt keeps us out")
+    assert targets == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "User-agent: *\nDisallow: /admin/",
+        "User-agent: *\nDisallow:",
+        "User-agent: *\nDisallow: /\n\nUser-agent: Holdfast\nAllow: /",
+        "User-agent: SomebodyElse\nDisallow: /",
+        "User-agent: *\nDisallow: /\nAllow: /$",
+        "User-agent: *\nCrawl-delay: 86400",
+        "<!DOCTYPE html><html><title>Not found</title>",
+        "\x00\ufffd" * 100,
+        "User-agent: *\nDisallow: /x\n" + "# filler\n" * 60_000 + "User-agent: Holdfast\nDisallow: /",
+    ],
+    ids=["empty", "elsewhere", "nothing", "us not", "others", "the home page", "delay", "html", "garbage", "too long"],
+)
+async def test_a_site_that_lets_us_in_is_visited(text: str):
+    said, _ = await visit_under(rules(text), PAGE)
+    assert name_in(said) == "Acme"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429])
+async def test_a_site_without_rules_lets_everybody_in(status: int):
+    said, _ = await visit_under(answer(status, b"User-agent: *\nDisallow: /"), PAGE)
+    assert name_in(said) == "Acme"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_a_site_whose_rules_cannot_be_had_is_not_visited(status: int):
+    said, targets = await visit_under(answer(status), PAGE)
+    assert said == Unreachable(f"its robots.txt cannot be had (status {status})")
+    assert targets == []
+
+
+async def test_each_host_on_the_way_is_asked_for_its_rules_once():
+    seen: list[str] = []
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            target = head.decode().split(" ")[1]
+            seen.append(target)
+            if "www.acme.com" in target:
+                writer.write(rules("User-agent: *\nDisallow: /de/") if target.endswith(".txt") else moved("/de/"))
+            else:
+                writer.write(moved("https://www.acme.com" + target.removeprefix("/website/https/acme.com")))
+
+    async with await asyncio.start_server(converse, "127.0.0.1", 0) as listening:
+        server = Server(listening.sockets[0].getsockname()[1])
+        async with website_at(server) as website:
+            assert await website.look_up(ACME) == Unreachable("its robots.txt keeps us out")
+    assert seen == [
+        "/website/https/acme.com/robots.txt",
+        "/website/https/www.acme.com/robots.txt",
+        "/website/https/acme.com/",
+        "/website/https/www.acme.com/",
+    ]
+
+
+async def test_rules_behind_redirects_without_end_are_none():
+    said, _ = await visit_under(moved("/robots.txt"), PAGE)
+    assert name_in(said) == "Acme"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -200,23 +295,29 @@ class TestWithoutABaseUrl:
 
     async def test_a_site_without_tls_is_visited_without_it(self):
         made: list[object] = []
-        async with serving(PAGE) as server, self.website(TurningResolver(["8.8.8.8"]), server, made) as website:
+        async with (
+            serving(PAGE, robots=NO_RULES) as server,
+            self.website(TurningResolver(["8.8.8.8"]), server, made) as website,
+        ):
             said = await website.look_up(ACME)
         assert isinstance(said, Found)
         assert said.values["website"] == "http://acme.com"
-        assert made == ["8.8.8.8", "8.8.8.8"]
+        assert made == ["8.8.8.8"] * 3  # for the rules with TLS and without it, and for the page
 
     async def test_a_domain_that_resolves_to_a_private_address_is_never_connected_to(self):
-        async with serving(PAGE) as server, self.website(TurningResolver(["127.0.0.1", "::1"]), server) as website:
+        async with (
+            serving(PAGE, robots=NO_RULES) as server,
+            self.website(TurningResolver(["127.0.0.1", "::1"]), server) as website,
+        ):
             assert await website.look_up(ACME) == Unreachable("its address is not public")
         assert server.requests == []
 
     async def test_a_domain_rebound_between_two_hops_is_not_followed(self):
-        resolver = TurningResolver(["8.8.8.8"], ["8.8.8.8"], ["10.0.0.1"])
+        resolver = TurningResolver(*[["8.8.8.8"]] * 3, ["10.0.0.1"])
         made: list[object] = []
-        async with serving(moved("/again")) as server, self.website(resolver, server, made) as website:
+        async with serving(moved("/again"), robots=NO_RULES) as server, self.website(resolver, server, made) as website:
             assert await website.look_up(ACME) == Unreachable("its address is not public")
-        assert made == ["8.8.8.8", "8.8.8.8", "10.0.0.1"]
+        assert made == [*["8.8.8.8"] * 3, "10.0.0.1"]
         assert len(server.requests) == 1
 
     async def look_up_with(self, rule: Rule) -> Answer:

@@ -4,11 +4,14 @@ A miss is a 200, with the record null, empty or left out. Bodies are not always 
 used-up credits, so a 4xx that speaks of credits means that, whatever its number.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import orjson
 from pydantic import SecretStr
 
 from app.providers import normalise
+from app.providers.adapters import apollo_records
+from app.providers.adapters.apollo_matching import share_out
 from app.providers.errors import (
     CredentialRejected,
     InvalidQuery,
@@ -18,32 +21,43 @@ from app.providers.errors import (
     RateLimited,
 )
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, status_failure
-from app.providers.ports import Answer, Capabilities, Found, JsonValue, Missed, Query, RateInfo
-from app.providers.wire import Json, decode_object, items, section
+from app.providers.ports import Answer, Capabilities, Entity, Found, Missed, Query, RateInfo
+from app.providers.wire import Json, decode_object, encode, items, section
 from app.settings import ProviderSettings
 
 BASE_URL = "https://api.apollo.io/api/v1"
 
 _KEY_HEADER = "x-api-key"
 
-# What stands for an address that exists but is not unlocked. As an input it makes Apollo miss.
-_LOCKED_EMAIL = "email_not_unlocked@"
-_EMAIL_STATUS = {"verified": "valid"}
 # Apollo states no confidence. An address that it has not verified is often a guess from the company's pattern.
 UNVERIFIED_CONFIDENCE = 0.5
 
 # What is left of the windows, by their seconds. A window without a limit has no such header.
 _LEFT_HEADERS = {60: "x-minute-requests-left", 3600: "x-hourly-requests-left", 86_400: "x-24-hour-requests-left"}
 
-_COMPANY_PARAMS = {"domain": "domain", "linkedin_url": "linkedin_url", "name": "name"}
-_PERSON_PARAMS = {
-    "email": "email",
-    "linkedin_url": "linkedin_url",
-    "full_name": "name",
-    "first_name": "first_name",
-    "last_name": "last_name",
-    "domain": "domain",
-    "company_name": "organization_name",
+# The most that one call may ask for.
+BULK = 10
+
+_PARAMS: Mapping[Entity, Mapping[str, str]] = {
+    "company": {"domain": "domain", "linkedin_url": "linkedin_url", "name": "name"},
+    "person": {
+        "email": "email",
+        "linkedin_url": "linkedin_url",
+        "full_name": "name",
+        "first_name": "first_name",
+        "last_name": "last_name",
+        "domain": "domain",
+        "company_name": "organization_name",
+    },
+}
+# Method and path of the call for one, key of its record; path of the call for many, key of its records.
+_ONE: Mapping[Entity, tuple[str, str, str]] = {
+    "company": ("GET", "/organizations/enrich", "organization"),
+    "person": ("POST", "/people/match", "person"),
+}
+_MANY: Mapping[Entity, tuple[str, str]] = {
+    "company": ("/organizations/bulk_enrich", "organizations"),
+    "person": ("/people/bulk_match", "matches"),
 }
 
 
@@ -52,51 +66,7 @@ class Apollo:
 
     name = "apollo"
     capabilities = Capabilities(
-        fields={
-            "company": (
-                "name",
-                "website",
-                "description",
-                "industry",
-                "founded_year",
-                "employee_count",
-                "annual_revenue",
-                "total_funding",
-                "ticker",
-                "phone",
-                "street",
-                "city",
-                "region",
-                "postal_code",
-                "country",
-                "linkedin_url",
-                "twitter_handle",
-                "facebook_handle",
-                "logo_url",
-                "technologies",
-                "tags",
-            ),
-            "person": (
-                "full_name",
-                "first_name",
-                "last_name",
-                "email",
-                "email_status",
-                "title",
-                "seniority",
-                "department",
-                "linkedin_url",
-                "twitter_handle",
-                "github_handle",
-                "city",
-                "region",
-                "country",
-                "company_name",
-                "company_domain",
-                "bio",
-                "avatar_url",
-            ),
-        },
+        fields={"company": apollo_records.COMPANY_FIELDS, "person": apollo_records.PERSON_FIELDS},
         needs={
             "company": (frozenset({"domain"}), frozenset({"linkedin_url"}), frozenset({"name"})),
             "person": (
@@ -109,6 +79,7 @@ class Apollo:
             ),
         },
         requires_credential=True,
+        bulk={"company": BULK, "person": BULK},
     )
 
     def __init__(self, settings: ProviderSettings) -> None:
@@ -128,25 +99,32 @@ class Apollo:
 
     async def look_up(self, query: Query) -> Answer:
         """One call to one endpoint, with the query's own key where it has one. Raises a ProviderError."""
-        own_key = _own_key(query.api_key)
-        if query.entity == "company":
-            params = {_COMPANY_PARAMS[key]: value for key, value in query.subject.items() if key in _COMPANY_PARAMS}
-            answer = await self._client.request("GET", "/organizations/enrich", params, own_key)
-            self._announce(query, answer)
-            record = self._read(answer, "organization")
-            values = _company(self.name, record, query.fields)
-            return Found(values) if values else Missed()
-        params = {_PERSON_PARAMS[key]: value for key, value in query.subject.items() if key in _PERSON_PARAMS}
-        if params.get("email", "").startswith(_LOCKED_EMAIL):
-            raise InvalidQuery(self.name, "the address is the placeholder of a locked one")
-        answer = await self._client.request("POST", "/people/match", params, own_key)
+        method, path, key = _ONE[query.entity]
+        answer = await self._client.request(method, path, self._params(query), _own_key(query.api_key))
         self._announce(query, answer)
-        record = self._read(answer, "person")
-        values = _person(self.name, record)
-        if not values:
-            return Missed()
-        is_guess = "email" in values and values.get("email_status") != "valid"
-        return Found(values, confidences={"email": UNVERIFIED_CONFIDENCE} if is_guess else {})
+        return self._answer(query, section(self.name, self._read(answer), key), answer.body)
+
+    async def look_up_many(self, queries: Sequence[Query]) -> Sequence[Answer | ProviderError]:
+        """One call for all of these, at most BULK of one entity: in their order, what is said of each. Malformed for
+        one whose result cannot be told from others', and InvalidQuery for one that must not be asked for.
+
+        Raises a ProviderError for the call as a whole.
+        """
+        said: dict[int, Answer | ProviderError] = {}
+        details: dict[int, Mapping[str, str]] = {}
+        for place, query in enumerate(queries):
+            try:
+                details[place] = self._params(query)
+            except InvalidQuery as error:
+                said[place] = error
+        if details:
+            asked = [queries[place] for place in details]
+            path, key = _MANY[asked[0].entity]
+            body = orjson.dumps({"details": list(details.values())})
+            answer = await self._client.request("POST", path, {}, _own_key(asked[0].api_key), body=body)
+            self._announce(asked[0], answer)
+            said |= zip(details, self._results(asked, self._read(answer), key), strict=True)
+        return [said[place] for place in range(len(queries))]
 
     async def verify(self, api_key: SecretStr) -> None:
         """Ask who is logged in, which is free. An account without credits passes: nothing free shows them.
@@ -170,13 +148,47 @@ class Apollo:
         if rates:
             self.announce(query, rates)
 
-    def _read(self, answer: HttpAnswer, key: str) -> Json:
-        """The record under `key`, empty for a miss of any form. Raises a ProviderError."""
+    def _params(self, query: Query) -> dict[str, str]:
+        """What a subject is asked for by. `reveal_phone_number` is never sent, since no job can ask for it: a number
+        costs eight credits more and comes by webhook. Raises InvalidQuery."""
+        params = {name: query.subject[key] for key, name in _PARAMS[query.entity].items() if key in query.subject}
+        if params.get("email", "").startswith(apollo_records.LOCKED_EMAIL):
+            raise InvalidQuery(self.name, "the address is the placeholder of a locked one")
+        return params
+
+    def _read(self, answer: HttpAnswer) -> Json:
+        """The body of an answer. Raises a ProviderError."""
         if 200 <= answer.status < 300:
             if not is_json(answer):
                 raise Malformed(self.name, "the answer is not JSON")
-            return section(self.name, decode_object(self.name, answer.body), key)
+            return decode_object(self.name, answer.body)
         raise self._failure(answer)
+
+    def _answer(self, query: Query, record: Json, raw: bytes) -> Answer:
+        """What a record says, which is empty for a miss. Raises Malformed."""
+        if query.entity == "company":
+            values = apollo_records.company(self.name, record, query.fields)
+            return Found(values, raw=raw) if values else Missed()
+        values = apollo_records.person(self.name, record, query.fields)
+        if not values:
+            return Missed()
+        is_guess = "email" in values and apollo_records.address(record)[1] != "valid"
+        return Found(values, confidences={"email": UNVERIFIED_CONFIDENCE} if is_guess else {}, raw=raw)
+
+    def _results(self, queries: Sequence[Query], body: Json, key: str) -> Iterator[Answer | ProviderError]:
+        """What a body says of each query. Raises Malformed where it says nothing of any."""
+        if key not in body:
+            raise Malformed(self.name, f"there are no {key}")
+        missing = normalise.integer(body.get("missing_records"))
+        shares = share_out(self.name, queries, items(self.name, body, key), missing)
+        for query, share in zip(queries, shares, strict=True):
+            if isinstance(share, Missed | Malformed):
+                yield share
+                continue
+            try:
+                yield self._answer(query, share, encode(self.name, share))
+            except Malformed as error:
+                yield error
 
     def _failure(self, answer: HttpAnswer) -> ProviderError:
         # The text may be in `error`, `error_message` or `message` of a JSON object, or the whole body.
@@ -200,68 +212,3 @@ def _nobody(query: Query, rates: Sequence[RateInfo]) -> None:
 
 def _own_key(api_key: SecretStr | None) -> Mapping[str, str] | None:
     return None if api_key is None else {_KEY_HEADER: api_key.get_secret_value()}
-
-
-def _company(provider: str, record: Json, fields: Collection[str] | None) -> dict[str, JsonValue]:
-    phone = record.get("phone") or section(provider, record, "primary_phone").get("number")
-    descriptions = (record.get("short_description"), record.get("seo_description"))
-    return normalise.asked_for(
-        fields,
-        (
-            ("name", lambda: normalise.text(record.get("name"))),
-            ("website", lambda: normalise.url(record.get("website_url"))),
-            ("description", lambda: next(filter(None, map(normalise.text, descriptions)), None)),
-            ("industry", lambda: normalise.text(record.get("industry"))),
-            ("founded_year", lambda: normalise.year(record.get("founded_year"))),
-            ("employee_count", lambda: normalise.count(record.get("estimated_num_employees"))),
-            ("annual_revenue", lambda: normalise.count(record.get("annual_revenue"))),
-            ("total_funding", lambda: normalise.count(record.get("total_funding"))),
-            ("ticker", lambda: normalise.text(record.get("publicly_traded_symbol"))),
-            ("phone", lambda: normalise.phone(phone)),
-            ("street", lambda: normalise.text(record.get("street_address"))),
-            ("city", lambda: normalise.text(record.get("city"))),
-            ("region", lambda: normalise.text(record.get("state"))),
-            ("postal_code", lambda: normalise.text(record.get("postal_code"))),
-            ("country", lambda: normalise.text(record.get("country"))),
-            ("linkedin_url", lambda: normalise.linkedin_url(record.get("linkedin_url"), "company")),
-            ("twitter_handle", lambda: normalise.twitter_handle(record.get("twitter_url"))),
-            ("facebook_handle", lambda: normalise.facebook_handle(record.get("facebook_url"))),
-            ("logo_url", lambda: normalise.url(record.get("logo_url"))),
-            ("technologies", lambda: normalise.texts(list(items(provider, record, "technology_names")))),
-            ("tags", lambda: normalise.texts(list(items(provider, record, "keywords")))),
-        ),
-    )
-
-
-def _person(provider: str, record: Json) -> dict[str, JsonValue]:
-    organization = section(provider, record, "organization")
-    departments = items(provider, record, "departments")
-    email = normalise.email(record.get("email"))
-    status = normalise.text(record.get("email_status"))
-    email_status = None if status is None else _EMAIL_STATUS.get(status, "unknown")
-    if email is not None and email.startswith(_LOCKED_EMAIL):
-        # `verified` says that the address works, not that it is unlocked.
-        email, email_status = None, "locked"
-    values = normalise.known(
-        (
-            ("full_name", normalise.text(record.get("name"))),
-            ("first_name", normalise.text(record.get("first_name"))),
-            ("last_name", normalise.text(record.get("last_name"))),
-            ("email", email),
-            ("title", normalise.text(record.get("title"))),
-            ("seniority", normalise.text(record.get("seniority"))),
-            ("department", normalise.text(departments[0]) if departments else None),
-            ("linkedin_url", normalise.linkedin_url(record.get("linkedin_url"), "in")),
-            ("twitter_handle", normalise.twitter_handle(record.get("twitter_url"))),
-            ("github_handle", normalise.github_handle(record.get("github_url"))),
-            ("city", normalise.text(record.get("city"))),
-            ("region", normalise.text(record.get("state"))),
-            ("country", normalise.text(record.get("country"))),
-            ("company_name", normalise.text(organization.get("name"))),
-            ("company_domain", normalise.domain(organization.get("primary_domain"))),
-            ("bio", normalise.text(record.get("headline"))),
-            ("avatar_url", normalise.url(record.get("photo_url"))),
-        )
-    )
-    # A status alone is no person.
-    return values | {"email_status": email_status} if values and email_status else values

@@ -63,6 +63,7 @@ class Dns:
             return Unreachable(str(failure))
         except ResolverAway as failure:
             raise Outage(self.name, str(failure)) from None
+        # No `raw`: the records are public, and hold nothing of anybody.
         return Found(values)
 
     async def close(self) -> None:

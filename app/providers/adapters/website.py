@@ -6,11 +6,12 @@ provider: there is none. What is ours, and an outage, is the resolver and, where
 
 import errno
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Generic, NamedTuple, TypeVar
 
 import aiohttp
 from aiohttp import hdrs
+from protego import Protego
 from yarl import URL
 
 from app.deadline import Deadline
@@ -18,13 +19,16 @@ from app.providers import normalise
 from app.providers.adapters.webpage import FIELDS, Page
 from app.providers.addresses import PORTS, AddressRefused, guarded_connector
 from app.providers.errors import Outage
-from app.providers.http import TRANSPORT_ERRORS, BodyTooLarge, new_session, read_body
+from app.providers.http import TRANSPORT_ERRORS, USER_AGENT, BodyTooLarge, new_session, read_body
 from app.providers.ports import Answer, Capabilities, Found, Missed, Query, Unreachable
 from app.providers.resolver import HostResolver, NameFailure, Resolver, ResolverAway
 from app.settings import ProviderSettings
 
 PAGE_BYTES = 5 * 1024 * 1024
 REDIRECTS = 5
+# What of a robots.txt is read (RFC 9309, 2.5), and the name that we have in one: that of our User-Agent.
+ROBOTS_BYTES = 500 * 1024
+ROBOT = USER_AGENT.partition("/")[0]
 
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _PAGE_TYPES = frozenset({"", "text/html", "application/xhtml+xml"})
@@ -45,13 +49,23 @@ class _NoConnection(_Unusable):
     """Nothing listens, or not for TLS that can be trusted."""
 
 
-class _Response(NamedTuple):
-    page: Page | None
+Read = TypeVar("Read")
+# What the robots.txt of each origin says, for the time of one visit.
+Rules = dict[URL, Protego]
+
+
+class _Response(NamedTuple, Generic[Read]):
+    """What was read of an answer, None for a redirect and where it leads."""
+
+    content: Read | None
     location: str
 
 
 class Website:
     """Companies by domain: the page at ``https://<domain>/``, or at ``http://`` where no TLS connection can be made.
+
+    No page is asked for that the robots.txt of its host keeps us out of, by our name or as anybody (RFC 9309). It is
+    one page a visit, so that no delay between pages matters.
 
     With a base URL the page is fetched from ``{base_url}/{scheme}/{host}{path}``, redirects likewise, and no other host
     than that of the base URL is ever connected to.
@@ -91,6 +105,7 @@ class Website:
         except _Unusable as reason:
             return Unreachable(str(reason))
         values, confidences = page.company()
+        # Not the page as `raw`: it is public, as large as a thousand answers, and not about this company alone.
         return Found(values, confidences=confidences) if values else Missed()
 
     async def close(self) -> None:
@@ -100,30 +115,42 @@ class Website:
             self._session = None
 
     async def _visit(self, domain: str) -> Page:
+        rules: Rules = {}
         try:
-            return await self._follow(URL(f"https://{domain}/", encoded=True))
+            return await self._page(URL(f"https://{domain}/", encoded=True), rules)
         except _NoConnection:
-            return await self._follow(URL(f"http://{domain}/", encoded=True))
+            return await self._page(URL(f"http://{domain}/", encoded=True), rules)
 
-    async def _follow(self, address: URL) -> Page:
+    async def _page(self, address: URL, rules: Rules) -> Page:
         for _ in range(REDIRECTS + 1):
-            response = await self._get(address)
-            if response.page is not None:
-                return response.page
-            try:
-                address = address.join(URL(response.location)).with_fragment(None)
-            except ValueError:
-                raise _Unusable("it redirects to what is no address") from None
+            await self._ask_leave(address, rules)
+            html, location = await self._get(address, _html)
+            if html is not None:
+                return Page(html, address)
+            address = _joined(address, location)
         raise _Unusable(f"more than {REDIRECTS} redirects")
 
-    async def _get(self, address: URL) -> _Response:
-        # The same rule as where the socket is made, told apart from it because a base URL makes other sockets.
-        if (
-            address.scheme not in ("http", "https")
-            or address.port not in PORTS
-            or normalise.domain(address.raw_host) is None
-        ):
-            raise _Unusable("it leads to an address that is not public")
+    async def _ask_leave(self, address: URL, rules: Rules) -> None:
+        """Raises _Unusable where the robots.txt of the host keeps us from this page, or cannot be had."""
+        _require_public(address)
+        origin = address.origin()
+        if origin not in rules:
+            rules[origin] = await self._robots(origin / "robots.txt", rules)
+        if not rules[origin].can_fetch(str(address), ROBOT):
+            raise _Unusable("its robots.txt keeps us out")
+
+    async def _robots(self, address: URL, rules: Rules) -> Protego:
+        for _ in range(REDIRECTS + 1):
+            found, location = await self._get(address, _robots)
+            if found is not None:
+                if address.raw_path == "/robots.txt":
+                    rules[address.origin()] = found
+                return found
+            address = _joined(address, location)
+        return Protego.parse("")
+
+    async def _get(self, address: URL, read: Callable[[aiohttp.ClientResponse], Awaitable[Read]]) -> _Response[Read]:
+        _require_public(address)
         target = address
         if self._base_url is not None:
             target = URL(f"{self._base_url}/{address.scheme}/{address.raw_host}{address.raw_path_qs}", encoded=True)
@@ -132,7 +159,7 @@ class Website:
             async with session.get(target, allow_redirects=False) as response:
                 if response.status in _REDIRECT_STATUSES and (location := response.headers.get(hdrs.LOCATION)):
                     return _Response(None, location)
-                return _Response(Page(await _html(response), address), "")
+                return _Response(await read(response), "")
         except BodyTooLarge:
             reason = _Unusable(f"the page is larger than {PAGE_BYTES} bytes")
         except TRANSPORT_ERRORS as error:
@@ -170,6 +197,38 @@ class Website:
             return aiohttp.TCPConnector(limit=self._concurrency)
         resolver = HostResolver(Resolver(None, timeout_seconds=_NAME_SECONDS))
         return guarded_connector(resolver, limit=self._concurrency)
+
+
+def _require_public(address: URL) -> None:
+    """The same rule as where the socket is made, told apart from it because a base URL makes other sockets. Raises
+    _Unusable."""
+    if (
+        address.scheme not in ("http", "https")
+        or address.port not in PORTS
+        or normalise.domain(address.raw_host) is None
+    ):
+        raise _Unusable("it leads to an address that is not public")
+
+
+def _joined(address: URL, location: str) -> URL:
+    """Where a redirect leads. Raises _Unusable."""
+    try:
+        return address.join(URL(location)).with_fragment(None)
+    except ValueError:
+        raise _Unusable("it redirects to what is no address") from None
+
+
+async def _robots(response: aiohttp.ClientResponse) -> Protego:
+    """The rules in a robots.txt, none where there is no such file. Raises _Unusable where the host does not work."""
+    if response.status >= 500:
+        raise _Unusable(f"its robots.txt cannot be had (status {response.status})")
+    text = b""
+    if 200 <= response.status < 300:
+        async for chunk in response.content.iter_any():
+            text += chunk
+            if len(text) >= ROBOTS_BYTES:
+                break
+    return Protego.parse(text[:ROBOTS_BYTES].decode("utf-8-sig", "replace"))
 
 
 async def _html(response: aiohttp.ClientResponse) -> bytes | str:

@@ -55,6 +55,24 @@ async def test_a_bulk_answers_and_charges_each_found_company(client: Client):
         assert (await answer.json())["total_requested_domains"] == 2
 
 
+@pytest.mark.parametrize("form", ["null", "absent", "empty"])
+async def test_a_bulk_stands_in_the_order_of_the_questions_or_in_the_other_by_option(client: Client, form: str):
+    details = [{"domain": f"company-{n}.com"} for n in range(10)]
+    await client.set("apollo", miss_form=form)
+    _, asked = await client.post(BULK_ENRICH, {"details": details})
+    await client.set("apollo", bulk_order="reversed")
+    _, backwards = await client.post(BULK_ENRICH, {"details": details})
+    assert backwards.pop("organizations") == asked.pop("organizations")[::-1]
+    assert backwards == asked
+
+
+async def test_bulks_may_have_a_window_narrower_than_the_others(client: Client):
+    await client.set("apollo", requests_per_minute=9, bulk_requests_per_minute=1)
+    body = {"details": [{"domain": "acme.com"}]}
+    assert [(await client.post(BULK_ENRICH, body))[0] for _ in range(2)] == [200, 429]
+    assert [(await client.get(ENRICH, domain="acme.com"))[0] for _ in range(2)] == [200, 200]
+
+
 async def test_a_bulk_of_none_or_of_eleven_is_refused_by_code(client: Client):
     for path in (BULK_ENRICH, BULK_MATCH):
         status, said = await client.post(path, {"details": []})

@@ -6,9 +6,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from app.sandbox.server import VENDORS
 from tests.app.sandbox.client import Client
 
-PROVIDERS = ["hunter", "apollo", "website", "dns"]
+PROVIDERS = list(VENDORS)
 
 
 async def test_health_names_the_providers(client: Client):

@@ -153,6 +153,12 @@ async def test_magic_mailboxes_show_the_rare_statuses(client: Client):
     assert (await client.get(verify, email="someone@gmail.com"))[1]["data"]["status"] == "webmail"
 
 
+async def test_an_address_of_which_nothing_can_be_told_costs_nothing(client: Client):
+    status, said = await client.get("/hunter/v2/email-verifier", email="unknowable@acme.com")
+    assert (status, said["data"]["status"]) == (200, "unknown")
+    assert (await client.calls("hunter"))["charged"] == 0
+
+
 async def test_the_account_counts_what_was_charged(client: Client):
     await client.set("hunter", hit_rate=1.0)
     await client.get(FIND, domain="acme.com")
@@ -168,3 +174,11 @@ async def test_a_used_up_window_is_403_without_a_hint(client: Client):
         assert "retry-after" not in answer.headers
     await client.set("hunter", requests_per_minute=None)
     assert (await client.get(FIND, domain="acme.com"))[0] == 200
+
+
+@pytest.mark.parametrize("limits", [{"verifications_per_minute": 1}, {"verifications_per_second": 1}])
+async def test_verifications_have_windows_of_their_own(client: Client, limits: dict[str, int]):
+    await client.set("hunter", hit_rate=1.0, **limits)
+    statuses = [(await client.get("/hunter/v2/email-verifier", email="ana@acme.com"))[0] for _ in range(2)]
+    assert statuses == [200, 403]
+    assert [(await client.get(FIND, domain="acme.com"))[0] for _ in range(2)] == [200, 200]

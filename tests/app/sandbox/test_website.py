@@ -36,6 +36,14 @@ async def test_a_home_page_names_the_company_and_leads_to_its_other_pages(client
     assert answer.status == 404
 
 
+async def test_some_sites_keep_robots_out_and_nobody_counts_who_asks_for_the_rules(client: Client):
+    await client.set("website", hit_rate=1.0)
+    for host, rule in (("nobots.com", "User-agent: *"), ("noholdfast.com", "User-agent: Holdfast")):
+        _, text = await page(client, f"https://www.{host}/robots.txt")
+        assert text.startswith(f"{rule}\nDisallow: /\n")
+    assert (await client.calls("website"))["by_key"] == {}
+
+
 async def test_pages_differ_in_what_they_tell_as_real_ones_do(client: Client):
     await client.set("website", hit_rate=1.0)
     told = Counter()
