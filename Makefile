@@ -34,8 +34,9 @@ check: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# All that a provider can do wrong, and what it costs: ten minutes.
+# All that a provider can do wrong, to a chunk and to a job, and what it costs: a quarter of an hour.
 faults: setup
+	FAULTS=all $(BIN)/pytest -n 2 tests/app/enrichment/test_provider_faults.py
 	$(BIN)/python -m benchmarks faults
 
 # After a change of the dependencies in pyproject.toml. The result names no index: everybody uses their own.

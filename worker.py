@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 import uvloop
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities import catalog as activities
 from app.background import loops
@@ -27,16 +28,29 @@ DATABASE_SLOTS = 100
 # A lookup waits for its workspace's places with its slot, and Temporal gives the next free one to the workspace that
 # has had the fewest. With 400, which all beat, a small job did not end beside a hundred large ones (measured).
 PROVIDER_SLOTS = 16
+# One is held by each endpoint that something is sent to, for as long as that takes.
+DELIVERY_SLOTS = 200
+SLOTS = {options.DATABASE: DATABASE_SLOTS, options.DELIVERY: DELIVERY_SLOTS}
+# To import these anew for each workflow is three quarters of what its start takes (measured); they hold constants and
+# types alone. What decides anything, the workflows themselves, is checked by the sandbox as ever.
+PLAIN_MODULES = ("workflows.contracts", "workflows.options", "workflows.attributes", "workflows.ids")
 
 
 def build_workers(resources: WorkerResources) -> list[Worker]:
     """One worker for the workflows and one for each activity queue, all on one client."""
     prefix = resources.settings.temporal.task_queue_prefix
+    bound = dict(activities.build(resources))
     return [
         Worker(
             resources.temporal,
             task_queue=prefix + options.WORKFLOWS,
             workflows=workflows.WORKFLOWS,
+            workflow_runner=SandboxedWorkflowRunner(
+                restrictions=SandboxRestrictions.default.with_passthrough_modules(*PLAIN_MODULES)
+            ),
+            activities=bound.pop(options.WORKFLOWS),
+            # What is done at hand has no queue.
+            no_remote_activities=True,
             max_cached_workflows=2000,
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
             graceful_shutdown_timeout=GRACE,
@@ -45,8 +59,8 @@ def build_workers(resources: WorkerResources) -> list[Worker]:
             Worker(
                 resources.temporal,
                 task_queue=prefix + queue,
-                activities=bound,
-                max_concurrent_activities=DATABASE_SLOTS if queue == options.DATABASE else PROVIDER_SLOTS,
+                activities=served,
+                max_concurrent_activities=SLOTS.get(queue, PROVIDER_SLOTS),
                 # What a stopped process has polled for is lost to it for a heartbeat timeout each: poll for little.
                 max_concurrent_activity_task_polls=2,
                 # A beat carries nothing: it goes out often, because a cancellation comes back with it.
@@ -54,7 +68,7 @@ def build_workers(resources: WorkerResources) -> list[Worker]:
                 default_heartbeat_throttle_interval=timedelta(seconds=1),
                 graceful_shutdown_timeout=GRACE,
             )
-            for queue, bound in activities.build(resources).items()
+            for queue, served in bound.items()
         ),
     ]
 

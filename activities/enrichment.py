@@ -35,11 +35,14 @@ class Enrichment(EnrichmentActivities):
         sources: Mapping[str, EnrichmentSource],
         opener: Opener,
         settings: EnrichmentSettings,
+        *,
+        keeps_raw: bool,
     ) -> None:
         self._sessions = sessions
         self._sources = sources
         self._opener = opener
         self._settings = settings
+        self._keeps_raw = keeps_raw
         self._places = Places(settings.calls_per_workspace, settings.lookups_per_workspace)
 
     @activity.defn(name="plan_enrichment")
@@ -51,15 +54,18 @@ class Enrichment(EnrichmentActivities):
     @activity.defn(name="lookup")
     @mapped
     async def lookup(self, command: Lookup) -> LookupDone:
+        run_id = activity.info().workflow_run_id
         async with beating(), self._places.lookups(UUID(command.workspace_id), command.provider):
             return await look_up(
                 self._sessions,
-                self._sources[command.provider],
+                self._sources,
                 command,
                 self._settings,
                 opener=self._opener,
                 places=self._places,
                 stopping=activity.is_worker_shutdown,
+                run_id=UUID(run_id) if run_id else None,
+                keeps_raw=self._keeps_raw,
             )
 
     @activity.defn(name="enrichment_waits")

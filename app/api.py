@@ -16,8 +16,10 @@ from app.audit_log import routes as audit_log
 from app.catalog import routes as catalog
 from app.credentials import routes as credentials
 from app.credits import routes as credit_ledger
+from app.deadletters import routes as deadletters
 from app.deps import details_of
 from app.docs import routes as docs
+from app.enrichment import erasure_routes, lookup_routes, quote_routes
 from app.enrichment import routes as enrichment
 from app.envelope import API_VERSION, error_envelope, errors, respond
 from app.errors import (
@@ -37,6 +39,8 @@ from app.probes import routes as probes
 from app.redaction import redact_text
 from app.runs import routes as runs
 from app.team import routes as team
+from app.webhooks import delivery_routes as webhook_deliveries
+from app.webhooks import routes as webhooks
 from app.workspaces import routes as workspaces
 
 BASE = f"/api/{API_VERSION}"
@@ -44,6 +48,9 @@ BASE = f"/api/{API_VERSION}"
 # A request is matched against them in this order: first comes what is polled.
 _ROUTERS = (
     enrichment.router,
+    quote_routes.router,
+    lookup_routes.router,
+    erasure_routes.router,
     accounts.router,
     workspaces.router,
     team.router,
@@ -53,6 +60,9 @@ _ROUTERS = (
     credit_ledger.router,
     catalog.router,
     outages.router,
+    deadletters.router,
+    webhooks.router,
+    webhook_deliveries.router,
     audit_log.router,
     admin.router,
     runs.router,

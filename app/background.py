@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -11,6 +12,10 @@ from temporalio.client import Client
 from app.accounts import service as accounts
 from app.credits.expiry import CreditSweep
 from app.db import Sessions
+from app.deadletters.measure import OpenLetters
+from app.deadletters.redrives import Redrives
+from app.enrichment import raw_answers
+from app.enrichment.erasures import Erasures
 from app.enrichment.reconcile import EnrichmentJobs
 from app.errors import Unavailable
 from app.idempotency import service as idempotency
@@ -21,11 +26,14 @@ from app.resources import WorkerResources
 from app.settings import Settings
 from app.temporal import ensure_schedule
 from app.webhooks import service as webhooks
+from app.webhooks.reconcile import Deliveries
+from app.webhooks.waker import Waker
 from app.workspaces.reconcile import Closings
 from workflows.contracts.ledger import LedgerAudit
 
 log = structlog.get_logger(__name__)
 
+_MINUTE = 60.0
 _HOUR = 3600.0
 
 
@@ -34,6 +42,9 @@ def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
     settings = resources.settings
     jobs = EnrichmentJobs(resources.sessions, resources.platform_sessions)
     closings = Closings(resources.sessions, resources.platform_sessions)
+    erasures = Erasures(resources.sessions, resources.platform_sessions)
+    redrives = Redrives(resources.sessions, resources.platform_sessions)
+    deliveries = Deliveries(resources.sessions, resources.platform_sessions)
     return [
         Relay(
             resources.platform_sessions,
@@ -43,10 +54,15 @@ def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
             settings.temporal,
             resources.metrics,
         ).run(),
-        Reconciler([jobs, closings], resources.temporal, settings.outbox).run(),
+        Waker(resources.platform_sessions, resources.temporal, settings.temporal).run(),
+        Reconciler([jobs, closings, erasures, redrives, deliveries], resources.temporal, settings.outbox).run(),
         sweep_every(_HOUR, idempotency.sweep, resources.platform_sessions),
         sweep_every(_HOUR, accounts.sweep, resources.platform_sessions),
         sweep_every(_HOUR, webhooks.sweep, resources.platform_sessions),
+        sweep_every(
+            _HOUR, partial(raw_answers.sweep, keep_days=settings.raw_retention_days), resources.platform_sessions
+        ),
+        sweep_every(_MINUTE, OpenLetters(resources.metrics).sweep, resources.platform_sessions),
         sweep_every(settings.outages.sweep_every_seconds, outages.sweep, resources.platform_sessions),
         CreditSweep(resources.platform_sessions, settings.credits, resources.metrics).run(),
         keep_schedules(resources.temporal, settings),

@@ -18,10 +18,13 @@ from app.cache import Cache, open_cache
 from app.db import Sessions, create_engine
 from app.mail.mailers import mailer_of
 from app.mail.outgoing import Outgoing
+from app.mail.ports import Mailer
 from app.metrics import new_registry
+from app.notices import Notices
+from app.providers.adapters.webhooks import HttpDeliverer
 from app.providers.circuits import SharedCircuits, Told, nobody
 from app.providers.health import report_health
-from app.providers.ports import EnrichmentSource, Offer
+from app.providers.ports import Deliverer, EnrichmentSource, Offer
 from app.providers.quotas import SharedQuotas
 from app.providers.registry import offers, open_sources
 from app.settings import Settings, SettingsError
@@ -38,6 +41,7 @@ class ApiResources:
     started_at: datetime
     mails: Outgoing
     cache: Cache
+    notices: Notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class WorkerResources:
     reports: Callable[[], Coroutine[Any, Any, None]]
     circuits: SharedCircuits
     quotas: SharedQuotas
+    deliverer: Deliverer
+    mailer: Mailer
 
 
 @asynccontextmanager
@@ -69,8 +75,10 @@ async def open_api(settings: Settings, metrics: CollectorRegistry | None = None)
         stack.push_async_callback(mails.close)
         cache = open_cache(settings.redis_url, metrics)
         stack.push_async_callback(cache.close)
+        notices = Notices(engine)
+        stack.push_async_callback(notices.close)
         yield ApiResources(
-            settings, Sessions(engine), client, offers(settings.providers), datetime.now(UTC), mails, cache
+            settings, Sessions(engine), client, offers(settings.providers), datetime.now(UTC), mails, cache, notices
         )
 
 
@@ -92,6 +100,8 @@ async def open_worker(settings: Settings, told: Told = nobody) -> AsyncIterator[
         sources = await stack.enter_async_context(
             open_sources(settings.providers, metrics=metrics, shared=circuits, quotas=quotas)
         )
+        deliverer = HttpDeliverer(settings.webhooks)
+        stack.push_async_callback(deliverer.close)
         await circuits.restore()
         yield WorkerResources(
             settings,
@@ -104,6 +114,8 @@ async def open_worker(settings: Settings, told: Told = nobody) -> AsyncIterator[
             partial(report_health, Sessions(engine), sources),
             circuits,
             quotas,
+            deliverer,
+            mailer_of(settings.mail),
         )
 
 

@@ -63,6 +63,8 @@ def _key_encryption_key(value: SecretStr) -> SecretStr:
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 KeyEncryptionKey = Annotated[SecretStr, AfterValidator(_key_encryption_key)]
+# In a header of our requests.
+MailAddress = Annotated[str, Field(pattern=r"^[!-~]+@[!-~]+$", max_length=254)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -113,9 +115,11 @@ class QuotaWindow(_Section):
 class ProviderSettings(_Section):
     """One provider. `credit_cost` is what a workspace pays for a found result, `own_credential_cost` where the call was
     made with its own credential; `concurrency` is the bulkhead: how many calls one worker process has in flight at the
-    most; `quotas`: how many calls may be made in how many seconds, all of them together."""
+    most; `quotas`: how many calls may be made in how many seconds, all of them together. `by_default`: jobs that name
+    no providers ask it."""
 
     enabled: bool = True
+    by_default: bool = True
     base_url: str | None = None
     api_key: SecretStr | None = None
     credit_cost: Annotated[int, Field(ge=0)] = 1
@@ -158,35 +162,45 @@ class HunterVerifierSettings(ProviderSettings):
     """Hunter's e-mail verifier: limits and price of its own. `quotas` as its documents state them."""
 
     base_url: str | None = "https://api.hunter.io/v2"
+    # A job that wants its addresses verified says so.
+    by_default: bool = False
+    # It talks to the mail server of the address.
+    timeout_seconds: Positive = 25
     quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=10, seconds=1), QuotaWindow(calls=300, seconds=60))
 
 
 class ClearbitSettings(ProviderSettings):
     """`base_url`: for both hosts, the person's and the company's, below ``/person`` and ``/company`` (the sandbox).
-    `quotas` as its documents state them; its answers tell of them."""
+    `quotas` as its documents state them; its answers tell of them. What it still works out is asked for every
+    `poll_seconds`: its documents say after minutes."""
 
     credit_cost: Annotated[int, Field(ge=0)] = 3
+    poll_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
     quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=600, seconds=60),)
 
 
 class PeopleDataLabsSettings(ProviderSettings):
-    """`quotas` as its documents state them for enrichment in paid plans; its answers tell of lower ones."""
+    """`quotas` as its documents state them for enrichment in paid plans; its answers tell of lower ones. A match of
+    which it is less sure than `min_likelihood` of ten is a miss, which it does not charge for."""
 
     base_url: str | None = "https://api.peopledatalabs.com/v5"
+    min_likelihood: Annotated[int, Field(ge=1, le=10)] = 5
     credit_cost: Annotated[int, Field(ge=0)] = 3
     timeout_seconds: Positive = 20
     quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=1000, seconds=60),)
 
 
 class FreeSettings(ProviderSettings):
-    """A public source, which costs us nothing."""
+    """A public source, which costs us nothing. Some allow so few calls that a list would wait for days: a job asks
+    those that it names."""
 
+    by_default: bool = False
     credit_cost: Annotated[int, Field(ge=0)] = 0
     timeout_seconds: Positive = 15
 
 
 class RdapSettings(FreeSettings):
-    """`base_url`: a server that knows or redirects to the registry of every domain."""
+    """`base_url`: a server that redirects to the registry of each domain. `quotas` as users of rdap.org report them."""
 
     base_url: str | None = "https://rdap.org"
     concurrency: Count = 10
@@ -202,27 +216,33 @@ class GleifSettings(FreeSettings):
 
 
 class WikidataSettings(FreeSettings):
+    """`contact` is the mail address that it asks callers to give. It allows a client a minute of work in each minute,
+    which `quotas` takes for a second a query."""
+
     base_url: str | None = "https://query.wikidata.org"
+    contact: MailAddress = "holdfast@localhost"
     timeout_seconds: Positive = 60
     # Parallel queries of one client that it allows.
     concurrency: Count = 5
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=60, seconds=60),)
 
 
 class EdgarSettings(FreeSettings):
     """`base_url`: for both hosts, ``www.sec.gov`` below ``/www`` and ``data.sec.gov`` below ``/data`` (the sandbox).
-    `contact` is the mail address that the SEC asks callers to give."""
+    `contact` is the mail address that the SEC asks callers to give. It allows ten requests a second: `quotas` leaves one
+    for the list of companies."""
 
-    contact: str = "holdfast@localhost"
+    contact: MailAddress = "holdfast@localhost"
     concurrency: Count = 10
-    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=10, seconds=1),)
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=9, seconds=1),)
 
 
 class GithubSettings(FreeSettings):
-    """`quotas` of calls without a token; `api_key` is a token, with which its answers tell of 5,000 an hour."""
+    """`api_key` is a token; `quotas` are those of calls with one. Without it its answers tell of 60 an hour."""
 
     base_url: str | None = "https://api.github.com"
     concurrency: Count = 10
-    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=60, seconds=3600),)
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=5000, seconds=3600),)
 
 
 class ProvidersSettings(_Section):
@@ -243,7 +263,8 @@ class ProvidersSettings(_Section):
 class EnrichmentSettings(_Section):
     """The shape of a job; measured in docs/performance.md. `chunk` records a lookup, fewer towards the end of a job
     but not less than `smallest_chunk`; `window` chunks at a time; `calls_per_lookup` in flight in each. In one process
-    a workspace has `calls_per_workspace` and `lookups_per_workspace` at one provider. `flush_answers` or
+    a workspace has `calls_per_workspace` and `lookups_per_workspace` at one provider. Of its jobs with more than
+    `small_job` records `jobs_per_workspace` are under way, the others queue. `flush_answers` or
     `flush_seconds` between two commits."""
 
     chunk: Count = 1000
@@ -252,12 +273,16 @@ class EnrichmentSettings(_Section):
     calls_per_lookup: Count = 100
     calls_per_workspace: Count = 100
     lookups_per_workspace: Count = 4
+    jobs_per_workspace: Count = 8
+    small_job: Count = 100
     flush_answers: Count = 100
     flush_seconds: Positive = 0.5
     # A run of the workflow ends after so many chunks at the latest and continues as new.
     chunks_per_run: Count = 400
     # A record that one provider keeps failing, while its circuit stays closed, is given up after so many tries.
     max_tries: Count = 8
+    # What a provider has not worked out by then, from when it was first asked, is given up.
+    longest_pending_seconds: Positive = 3600
     max_rows: Count = 1_000_000
 
 
@@ -267,6 +292,17 @@ class OutboxSettings(_Section):
     dead_after_seconds: Positive = 3600
     reconcile_every_seconds: Positive = 60
     stale_after_seconds: Positive = 120
+
+
+class WebhookSettings(_Section):
+    """Where events may go, and how. `allow_private`, for development: to addresses inside, by http, and to any port; else
+    to public addresses by https, at the ports 443, 80 and `allowed_ports`. An answer may take `timeout_seconds`; an
+    endpoint has `concurrency` attempts under way in all."""
+
+    allow_private: bool = False
+    allowed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 20
+    concurrency: Annotated[int, Field(ge=1, le=100)] = 10
 
 
 class OutageSettings(_Section):
@@ -344,11 +380,14 @@ class Settings(BaseSettings):
     enrichment: EnrichmentSettings = EnrichmentSettings()
     outbox: OutboxSettings = OutboxSettings()
     outages: OutageSettings = OutageSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     credits: CreditsSettings = CreditsSettings()
     auth: AuthSettings = AuthSettings()
     mail: MailSettings = MailSettings()
     credentials: CredentialSettings = CredentialSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
+    # What vendors answered in their own words is kept for so many days; 0: not at all.
+    raw_retention_days: Annotated[int, Field(ge=0, le=3650)] = 30
     # Where people reach the API: links in mails begin with it.
     public_url: str = "http://127.0.0.1:8000"
     # Shared rate limits and caches of several API processes; each has its own without it.

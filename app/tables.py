@@ -6,20 +6,30 @@ from app.auth.models import api_keys
 from app.credentials.models import provider_credentials
 from app.credits.models import credit_accounts, credit_entries, credit_lots
 from app.db import metadata
+from app.deadletters.models import dead_letter_redrive_items, dead_letter_redrives, dead_letters
 from app.enrichment.models import (
     enrichment_answers,
     enrichment_claims,
+    enrichment_erasures,
     enrichment_job_providers,
     enrichment_jobs,
+    enrichment_raw_answers,
     enrichment_records,
     enrichment_reservations,
+    provider_hit_rates,
 )
 from app.idempotency.models import idempotency_keys
 from app.outages.models import outage_waits, provider_outages
 from app.outbox.models import outbox_commands
 from app.providers.models import provider_health, provider_quota_windows, provider_quotas, provider_ramps
 from app.team.models import invitations, memberships
-from app.webhooks.models import events
+from app.webhooks.models import (
+    events,
+    webhook_attempts,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_secrets,
+)
 from app.workspaces.models import workspaces
 
 TABLES = (
@@ -45,12 +55,22 @@ TABLES = (
     provider_outages,
     outage_waits,
     events,
+    webhook_endpoints,
+    webhook_secrets,
+    webhook_deliveries,
+    webhook_attempts,
     enrichment_jobs,
     enrichment_job_providers,
     enrichment_records,
     enrichment_answers,
     enrichment_reservations,
     enrichment_claims,
+    enrichment_raw_answers,
+    enrichment_erasures,
+    provider_hit_rates,
+    dead_letters,
+    dead_letter_redrives,
+    dead_letter_redrive_items,
 )
 
 __all__ = ["TABLES", "metadata"]

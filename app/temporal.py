@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import structlog
 from google.protobuf.duration_pb2 import Duration
@@ -31,7 +32,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes
 from temporalio.runtime import Runtime
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
@@ -108,6 +109,22 @@ def reaching_temporal() -> Iterator[None]:
         raise Unavailable("Temporal is not available; try again.", retry_after=1) from error
     except RuntimeError as error:  # what the client raises while it has no connection at all
         raise Unavailable("Temporal cannot be reached; try again.", retry_after=1) from error
+
+
+def start_options(settings: TemporalSettings, workspace_id: UUID, process: str) -> dict[str, Any]:
+    """How a workflow of the workspace is started: on this stack's queue, found by its search attributes, and served in
+    turn with those of other workspaces."""
+    return {
+        "task_queue": settings.task_queue_prefix + options.WORKFLOWS,
+        "task_timeout": options.WORKFLOW_TASK_TIMEOUT,
+        # Inherited by all that the workflow starts: its activities, and the run that it continues as.
+        "priority": Priority(
+            fairness_key=str(workspace_id), fairness_weight=settings.fairness_weights.get(workspace_id)
+        ),
+        "search_attributes": TypedSearchAttributes(
+            [SearchAttributePair(WORKSPACE_ID, str(workspace_id)), SearchAttributePair(PROCESS, process)]
+        ),
+    }
 
 
 async def bootstrap(client: Client) -> None:

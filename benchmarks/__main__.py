@@ -14,13 +14,15 @@ from benchmarks.fairness import fairness
 from benchmarks.faults import faults
 from benchmarks.gate import gate
 from benchmarks.kills import kills
+from benchmarks.lookups import lookups
 from benchmarks.measure import Row, report
 from benchmarks.outages import outages
 from benchmarks.rig import running_rig
 from benchmarks.throughput import throughput
+from benchmarks.waterfall import waterfall
 
 OUTPUT = Path("build/bench.json")
-ALL = ["throughput", "large", "api", "gate", "kills", "outages", "faults", "fairness"]
+ALL = ["throughput", "large", "api", "gate", "lookups", "kills", "outages", "faults", "fairness", "waterfall"]
 
 
 async def run(names: list[str], seed: int) -> list[Row]:
@@ -36,6 +38,8 @@ async def run(names: list[str], seed: int) -> list[Row]:
             rows += await api(Path(directory) / "api")
         if "gate" in names:
             rows += await gate(Path(directory) / "gate")
+        if "lookups" in names:
+            rows += await lookups(Path(directory) / "lookups")
         if "kills" in names:
             rows += await kills(Path(directory), seed=seed)
         if "outages" in names:
@@ -44,6 +48,8 @@ async def run(names: list[str], seed: int) -> list[Row]:
             rows += await faults(Path(directory))
         if "fairness" in names:
             rows += await fairness(Path(directory) / "fairness")
+        if "waterfall" in names:
+            rows += await waterfall(Path(directory) / "waterfall")
     return rows
 
 

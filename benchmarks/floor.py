@@ -1,5 +1,5 @@
 """The floor: what a job costs without durability. Plain asyncio and aiohttp, the same waterfall over the same emulated
-providers, the same rows written in bulk of 500 into the same schema, one total of calls in flight.
+providers by the same calls, the same rows written in bulk of 500 into the same schema, one total of calls in flight.
 
 Run by benchmarks/throughput.py as a process of its own; prints one line of JSON.
 """
@@ -9,11 +9,14 @@ import asyncio
 import json
 import resource
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from uuid import UUID
 
 import aiohttp
 import psycopg
+from protego import Protego
 from uuid_utils.compat import uuid7
 from yarl import URL
 
@@ -21,6 +24,8 @@ from app.providers.adapters.webpage import Page
 
 COSTS = {"hunter": 2, "apollo": 3, "website": 1}
 BULK = 500
+# Records of one call to apollo.
+TOGETHER = 10
 
 RECORDS = """
     INSERT INTO enrichment_records (workspace_id, job_id, position, key, input, subject, subject_key, leader)
@@ -58,15 +63,26 @@ class Floor:
             body = json.loads(await answer.read())
             return body["data"]["name"] if answer.status == 200 else None
 
-    async def apollo(self, domain: str) -> str | None:
+    async def apollo(self, domains: Sequence[str]) -> Mapping[str, str]:
         self.calls += 1
-        url = f"{self._sandbox}/apollo/api/v1/organizations/enrich"
-        async with self._session.get(url, params={"domain": domain}, headers={"x-api-key": "k"}) as answer:
-            company = json.loads(await answer.read()).get("organization")
-            return company["name"] if company else None
+        url = f"{self._sandbox}/apollo/api/v1/organizations/bulk_enrich"
+        body = json.dumps({"details": [{"domain": domain} for domain in domains]})
+        headers = {"x-api-key": "k", "Content-Type": "application/json"}
+        async with self._session.post(url, data=body, headers=headers) as answer:
+            companies = json.loads(await answer.read())["organizations"]
+            return {company["primary_domain"]: company["name"] for company in companies if company}
 
     async def website(self, domain: str) -> str | None:
         address = URL(f"https://{domain}/")
+        self.calls += 1
+        url = f"{self._sandbox}/website/https/{domain}/robots.txt"
+        try:
+            async with self._session.get(url, allow_redirects=False) as answer:
+                body = await answer.read()
+                if answer.status == 200 and not Protego.parse(body.decode()).can_fetch(str(address), "Holdfast"):
+                    return None
+        except aiohttp.ClientError:
+            return None
         for _ in range(5):
             self.calls += 1
             url = f"{self._sandbox}/website/{address.scheme}/{address.host}{address.path}"
@@ -83,6 +99,12 @@ class Floor:
             except aiohttp.ClientError:
                 return None
         return None
+
+
+def batched(items: Iterable[tuple[int, str]], size: int) -> Iterator[list[tuple[int, str]]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, float]:
@@ -112,27 +134,34 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
 
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         floor = Floor(session, arguments.sandbox)
-        providers = [(name, getattr(floor, name)) for name in ("hunter", "apollo", "website")]
-        queue = iter(enumerate(domains, 1))
+        queue = iter(batched(enumerate(domains, 1), TOGETHER))
         writes: list[asyncio.Task[None]] = []
 
         async def work() -> None:
-            for position, domain in queue:
-                turns: list[tuple[str, str | None]] = []
-                for name, call in providers:
-                    value = await call(domain)
-                    turns.append((name, value))
-                    if value:
-                        break
-                rows.append((position, turns))
+            for batch in queue:
+                turns: dict[int, list[tuple[str, str | None]]] = {position: [] for position, _ in batch}
+                names = await asyncio.gather(*(floor.hunter(domain) for _, domain in batch))
+                left = []
+                for (position, domain), name in zip(batch, names, strict=True):
+                    turns[position].append(("hunter", name))
+                    if not name:
+                        left.append((position, domain))
+                found = await floor.apollo([domain for _, domain in left]) if left else {}
+                for position, domain in left:
+                    turns[position].append(("apollo", found.get(domain)))
+                left = [(position, domain) for position, domain in left if domain not in found]
+                names = await asyncio.gather(*(floor.website(domain) for _, domain in left))
+                for (position, _), name in zip(left, names, strict=True):
+                    turns[position].append(("website", name))
+                rows.extend(turns.items())
                 if len(rows) >= BULK:
-                    batch = rows[:]
+                    full = rows[:]
                     rows.clear()
-                    writes.append(asyncio.create_task(write(batch)))
+                    writes.append(asyncio.create_task(write(full)))
 
         begun = time.perf_counter()
         await connection.execute(RECORDS, (workspace_id, job_id, domains))
-        await asyncio.gather(*(work() for _ in range(arguments.in_flight)))
+        await asyncio.gather(*(work() for _ in range(arguments.in_flight // TOGETHER)))
         if rows:
             await write(rows)
         await asyncio.gather(*writes)

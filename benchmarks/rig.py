@@ -112,6 +112,16 @@ class Rig:
             job: dict[str, Any] = body["data"]
             return job
 
+    async def look_up(self, record: dict[str, str], **options: Any) -> dict[str, Any]:
+        """Look one record up, and wait for what comes of it."""
+        url = f"{self.jobs_url.removesuffix('jobs')}lookups"
+        async with self._session.post(url, json={"record": record, **options}, headers=self._headers) as answer:
+            body = await answer.json()
+            if answer.status != 200:
+                raise RuntimeError(f"the lookup was not answered: {answer.status} {body['error']}")
+            found: dict[str, Any] = body["data"]
+            return found
+
     async def job(self, job_id: str) -> dict[str, Any]:
         async with self._session.get(f"{self.jobs_url}/{job_id}", headers=self._headers) as answer:
             job: dict[str, Any] = (await answer.json())["data"]

@@ -51,7 +51,7 @@ class Tenant:
         return {"Authorization": f"Bearer {self.api_key}"}
 
 
-def settings_for(database: Database, **overrides: object) -> Settings:
+def settings_for(database: Database, /, **overrides: object) -> Settings:
     """Settings of a process that uses this database, and a Temporal that is not there."""
     values: dict[str, object] = {
         "environment": "local",
@@ -100,7 +100,7 @@ async def client_of(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def running_api(database: Database, **overrides: object) -> AsyncIterator[httpx.AsyncClient]:
+async def running_api(database: Database, /, **overrides: object) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the whole API on this database."""
     async with client_of(create_app(settings_for(database, **overrides))) as client:
         yield client

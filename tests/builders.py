@@ -11,6 +11,7 @@ from app.credits import service as credits
 from app.db import Sessions, new_id
 from app.enrichment.audit import audit
 from app.enrichment.start import start_job
+from app.providers.ports import EnrichmentSource, Entity
 from tests.fakes import FAKE_FIELDS, FakeSource
 
 
@@ -27,7 +28,7 @@ async def make_job(
     sessions: Sessions,
     workspace_id: UUID,
     domains: Sequence[str],
-    sources: Sequence[FakeSource],
+    sources: Sequence[EnrichmentSource],
     *,
     fields: Sequence[str] = FAKE_FIELDS,
     chunk: int = 500,
@@ -36,24 +37,35 @@ async def make_job(
     on_outage: str = "wait",
     max_wait_seconds: float = 86_400,
     start: bool = True,
+    entity: Entity = "company",
+    reuse_within_seconds: float = 0,
+    max_credits_per_record: int | None = None,
+    verifier: FakeSource | None = None,
+    subject: str = "domain",
 ) -> UUID:
-    """A job over these domains (equal ones share a leader), its hold, and its start command."""
+    """A job over these domains, or over what is the `subject` (equal ones share a leader), its hold, and its start
+    command."""
+    asked = [*sources, *([verifier] if verifier else [])]
     job_id = new_id()
     first_of: dict[str, int] = {}
     leaders = [first_of.setdefault(domain, position) for position, domain in enumerate(domains, 1)]
-    worst_case = len(first_of) * sum(source.credit_cost for source in sources)
+    worst_case = len(first_of) * sum(source.credit_cost for source in asked)
     held = worst_case if hold is None else hold
     async with sessions.for_workspace(workspace_id) as session:
         await session.execute(
             text("""
                 INSERT INTO enrichment_jobs (workspace_id, id, entity, columns, fields, on_outage, max_wait_seconds,
-                    min_confidence, reuse_within_seconds, chunk, "window", total, held, worst_case)
-                VALUES (:workspace_id, :id, 'company', '{domain}', :fields, :on_outage, :max_wait_seconds, 0.5, 0,
-                    :chunk, :window, :total, :held, :worst_case)
+                    min_confidence, reuse_within_seconds, max_credits_per_record, chunk, "window", total, held,
+                    worst_case)
+                VALUES (:workspace_id, :id, :entity, '{domain}', :fields, :on_outage, :max_wait_seconds, 0.5,
+                    :reuse_within_seconds, :max_credits_per_record, :chunk, :window, :total, :held, :worst_case)
             """),
             {
                 "workspace_id": workspace_id,
                 "id": job_id,
+                "entity": entity,
+                "reuse_within_seconds": reuse_within_seconds,
+                "max_credits_per_record": max_credits_per_record,
                 "fields": list(fields),
                 "on_outage": on_outage,
                 "max_wait_seconds": max_wait_seconds,
@@ -66,8 +78,9 @@ async def make_job(
         )
         await session.execute(
             text("""
-                INSERT INTO enrichment_job_providers (workspace_id, job_id, provider, position, credit_cost)
-                VALUES (:workspace_id, :job_id, :provider, :position, :credit_cost)
+                INSERT INTO enrichment_job_providers
+                    (workspace_id, job_id, provider, position, credit_cost, verifies)
+                VALUES (:workspace_id, :job_id, :provider, :position, :credit_cost, :verifies)
             """),
             [
                 {
@@ -76,8 +89,9 @@ async def make_job(
                     "provider": source.name,
                     "position": position,
                     "credit_cost": source.credit_cost,
+                    "verifies": source is verifier,
                 }
-                for position, source in enumerate(sources)
+                for position, source in enumerate(asked, start=1)
             ],
         )
         await session.execute(
@@ -91,8 +105,8 @@ async def make_job(
             {
                 "workspace_id": workspace_id,
                 "job_id": job_id,
-                "subjects": [orjson.dumps({"domain": domain}).decode() for domain in domains],
-                "keys": [f"domain:{domain}" for domain in domains],
+                "subjects": [orjson.dumps({subject: domain}).decode() for domain in domains],
+                "keys": [f"{subject}:{domain}" for domain in domains],
                 "leaders": leaders,
             },
         )

@@ -80,6 +80,14 @@ class Installation:
             "HOLDFAST_PROVIDERS__APOLLO__BASE_URL": f"{self.sandbox_url}/apollo/api/v1",
             "HOLDFAST_PROVIDERS__APOLLO__API_KEY": "sandbox-key",
             "HOLDFAST_PROVIDERS__APOLLO__QUOTAS": "[]",
+            "HOLDFAST_PROVIDERS__GLEIF__BASE_URL": f"{self.sandbox_url}/gleif/api/v1",
+            "HOLDFAST_PROVIDERS__WIKIDATA__BASE_URL": f"{self.sandbox_url}/wikidata",
+            "HOLDFAST_PROVIDERS__EDGAR__BASE_URL": f"{self.sandbox_url}/edgar",
+            "HOLDFAST_PROVIDERS__GITHUB__BASE_URL": f"{self.sandbox_url}/github",
+            "HOLDFAST_PROVIDERS__RDAP__BASE_URL": f"{self.sandbox_url}/rdap",
+            **{
+                f"HOLDFAST_PROVIDERS__{name}__QUOTAS": "[]" for name in ("GLEIF", "WIKIDATA", "EDGAR", "GITHUB", "RDAP")
+            },
             "HOLDFAST_PROVIDERS__WEBSITE__BASE_URL": f"{self.sandbox_url}/website",
             **self.settings,
         }

@@ -13,12 +13,22 @@ from temporalio.client import Client, WorkflowHandle
 
 from app.background import loops
 from app.db import Sessions, create_engine
+from app.mail.mailers import mailer_of
 from app.metrics import new_registry
 from app.outbox import service as outbox
+from app.providers.adapters.webhooks import HttpDeliverer
 from app.providers.circuits import SharedCircuits
 from app.providers.quotas import SharedQuotas
 from app.resources import WorkerResources
-from app.settings import CredentialSettings, EnrichmentSettings, OutboxSettings, Settings, TemporalSettings
+from app.settings import (
+    CredentialSettings,
+    EnrichmentSettings,
+    MailSettings,
+    OutboxSettings,
+    Settings,
+    TemporalSettings,
+    WebhookSettings,
+)
 from app.temporal import bootstrap, connect
 from tests.builders import job_row, make_workspace, wish
 from tests.fakes import FakeSource
@@ -107,6 +117,8 @@ async def open_stack(
     outbox_settings: OutboxSettings = OUTBOX,
     client: Client | None = None,
     credentials: CredentialSettings | None = None,
+    webhooks: WebhookSettings | None = None,
+    mail: MailSettings | None = None,
 ) -> AsyncIterator[Stack]:
     settings = Settings(
         database_url=SecretStr(database.app_url),
@@ -115,12 +127,15 @@ async def open_stack(
         enrichment=enrichment,
         outbox=outbox_settings,
         credentials=credentials or CredentialSettings(),
+        webhooks=webhooks or WebhookSettings(allow_private=True),
+        mail=mail or MailSettings(),
     )
     engines = [
         create_engine(SecretStr(url), settings.database, application="test")
         for url in (database.app_url, database.platform_url, database.owner_url)
     ]
     app, platform, owner = engines
+    deliverer = HttpDeliverer(settings.webhooks)
     try:
         if client is None:
             client = await connect(settings.temporal, lazy=False)
@@ -136,10 +151,13 @@ async def open_stack(
             _no_reports,
             SharedCircuits(Sessions(platform), platform),
             SharedQuotas(Sessions(app), app),
+            deliverer,
+            mailer_of(settings.mail),
         )
         owner_sessions = Sessions(owner)
         yield Stack(resources, owner_sessions, await make_workspace(owner_sessions))
     finally:
+        await deliverer.close()
         for engine in engines:
             await engine.dispose()
 

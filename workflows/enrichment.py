@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from workflows import options
 from workflows.attributes import OUTCOME, PROVIDER
@@ -23,6 +23,7 @@ from workflows.contracts.enrichment import (
 
 # A flapping provider begins and ends many waits: people need no more than this, and each look is ten events.
 _BETWEEN_LOOKS = timedelta(seconds=2)
+_BETWEEN_TURNS = timedelta(seconds=30)
 
 
 @workflow.defn(name="EnrichRecords")
@@ -72,12 +73,12 @@ class EnrichRecords:
         """Work until every record has an end or nobody wants it any more; False: the run must continue as new."""
         while True:
             self._woken = False
-            plan: JobPlan = await workflow.execute_activity_method(
-                EnrichmentActivities.plan, job, summary="plan", **options.database()
-            )
+            plan = await self._plan(job)
             self._show(plan.standings)
             if plan.desired == "paused":
                 await workflow.wait_condition(lambda: self._woken)
+            elif plan.desired == "queued":
+                await self._await_turn()
             elif plan.desired != "running" or plan.first > plan.last:
                 return True
             else:
@@ -86,6 +87,33 @@ class EnrichRecords:
                     return self._next > plan.last
             if workflow.info().is_continue_as_new_suggested():
                 return False
+
+    async def _plan(self, job: JobRef) -> JobPlan:
+        """Read where the job stands: at hand, or else by whoever can."""
+        plan: JobPlan
+        if job.plans_at_hand:
+            try:
+                plan = await workflow.execute_local_activity_method(
+                    EnrichmentActivities.plan, job, summary="plan", **options.at_hand()
+                )
+            except FailureError:
+                # Not an ActivityError: of one that took too long a replay raises the TimeoutError itself.
+                if workflow.cancellation_reason() is not None:
+                    raise
+            else:
+                return plan
+        plan = await workflow.execute_activity_method(
+            EnrichmentActivities.plan, job, summary="plan", **options.database()
+        )
+        return plan
+
+    async def _await_turn(self) -> None:
+        """Until a job that ends hands its turn on, or one that began to wait for a provider may have left room."""
+        workflow.set_current_details(
+            "Other jobs of the workspace are under way; this one begins when one of them ends."
+        )
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._woken, timeout=_BETWEEN_TURNS)
 
     async def _look_up_all(self, plan: JobPlan, job: JobRef) -> None:
         """Keep `window` chunks going until none is left, the run is long enough, or something stops them.
@@ -120,15 +148,24 @@ class EnrichRecords:
     async def _look_up_chunk(self, plan: JobPlan, job: JobRef, first: int, last: int) -> None:
         """The waterfall: each provider in turn gets what the ones before could not fill."""
         for provider in plan.providers:
-            done: LookupDone = await workflow.execute_activity_method(
-                EnrichmentActivities.lookup,
-                Lookup(job.workspace_id, job.job_id, provider, first, last, provider == plan.providers[-1]),
-                summary=f"{provider} · rows {first}–{last}",
-                **options.provider(provider),
-            )
+            is_last = provider == plan.providers[-1]
+            done = await self._look_up(Lookup(job.workspace_id, job.job_id, provider, first, last, is_last))
             # A lookup that ended well although it was cancelled must not be followed by another.
             if done.open_records == 0 or self._stopping:
                 break
+
+    async def _look_up(self, lookup: Lookup) -> LookupDone:
+        """One provider's turn with a chunk, which takes as long as the provider works out answers."""
+        while True:
+            done: LookupDone = await workflow.execute_activity_method(
+                EnrichmentActivities.lookup,
+                lookup,
+                summary=f"{lookup.provider} · rows {lookup.first}–{lookup.last}",
+                **options.provider(lookup.provider),
+            )
+            if done.pending_seconds is None or self._stopping:
+                return done
+            await workflow.sleep(done.pending_seconds, summary=f"{lookup.provider} works out answers")
 
     def _chunk_size(self, plan: JobPlan) -> int:
         """The lanes begin with chunks of different sizes: were they all to end in the same moment, the providers would

@@ -5,8 +5,12 @@ import re
 _ENRICHMENT_JOB = "enrichment-job"
 _CLOSE_WORKSPACE = "close-workspace"
 _CREDENTIAL_VERIFICATION = "credential-verification"
+_ERASURE = "erasure"
+_REDRIVE = "redrive"
+_WEBHOOK_ENDPOINT = "webhook-endpoint"
 
-_FORM = re.compile(rf"(?:{_ENRICHMENT_JOB}|{_CLOSE_WORKSPACE}|{_CREDENTIAL_VERIFICATION})/[0-9a-f-]{{36}}", re.ASCII)
+_NAMES = "|".join((_ENRICHMENT_JOB, _CLOSE_WORKSPACE, _CREDENTIAL_VERIFICATION, _ERASURE, _REDRIVE, _WEBHOOK_ENDPOINT))
+_FORM = re.compile(rf"(?:{_NAMES})/[0-9a-f-]{{36}}", re.ASCII)
 
 
 def enrichment_job(job_id: str) -> str:
@@ -19,6 +23,18 @@ def close_workspace(workspace_id: str) -> str:
 
 def credential_verification(verification_id: str) -> str:
     return f"{_CREDENTIAL_VERIFICATION}/{verification_id}"
+
+
+def erasure(erasure_id: str) -> str:
+    return f"{_ERASURE}/{erasure_id}"
+
+
+def redrive(redrive_id: str) -> str:
+    return f"{_REDRIVE}/{redrive_id}"
+
+
+def webhook_endpoint(endpoint_id: str) -> str:
+    return f"{_WEBHOOK_ENDPOINT}/{endpoint_id}"
 
 
 def is_of_a_workspace(workflow_id: str) -> bool:

@@ -13,6 +13,7 @@ from temporalio.workflow import ActivityCancellationType
 
 WORKFLOWS = "workflows"
 DATABASE = "database"
+DELIVERY = "delivery"
 
 # A worker that is gone is noticed by its silence, not by the end of what its work may take.
 _HEARTBEAT_TIMEOUT = timedelta(seconds=4)
@@ -26,18 +27,41 @@ DATABASE_OPTIONS: dict[str, Any] = {
     ),
 }
 
+# Of the database too, done once and at once in the worker that has the workflow: that spares a task of each kind, which
+# is a fifth of what a job of one record takes. What does not end well so is done by DATABASE_OPTIONS.
+AT_HAND_OPTIONS: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=2),
+    "retry_policy": RetryPolicy(maximum_attempts=1),
+}
+
 # Reads all that a workspace ever did, and nobody waits for it.
 AUDIT_OPTIONS: dict[str, Any] = {**DATABASE_OPTIONS, "start_to_close_timeout": timedelta(minutes=20)}
+
+# What a lookup that was asked for before some moment writes, it has written so long after that moment.
+LONGEST_LOOKUP = timedelta(minutes=10)
 
 # No schedule_to_close: how long a job waits for a provider is counted by the job, in its own rows.
 # WAIT_CANCELLATION_COMPLETED: a cancelled lookup flushes what is in flight before the job goes on.
 PROVIDER_OPTIONS: dict[str, Any] = {
-    "start_to_close_timeout": timedelta(minutes=10),
+    "start_to_close_timeout": LONGEST_LOOKUP,
     "heartbeat_timeout": _HEARTBEAT_TIMEOUT,
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     # Waits for a provider carry their own delay; this one is for workers that died, and so is short.
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(seconds=0.5), backoff_coefficient=1.5, maximum_interval=timedelta(seconds=5)
+    ),
+}
+
+# One look sends for as long as there is something to send, a minute at the most; an answer may take 20 seconds.
+DELIVERY_OPTIONS: dict[str, Any] = {**PROVIDER_OPTIONS, "start_to_close_timeout": timedelta(minutes=3)}
+
+# A mail server may be away for a while; what a mail says is old news after a day.
+MAIL_OPTIONS: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(minutes=2),
+    "schedule_to_close_timeout": timedelta(days=1),
+    "heartbeat_timeout": _HEARTBEAT_TIMEOUT,
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=5), backoff_coefficient=2, maximum_interval=timedelta(hours=1)
     ),
 }
 
@@ -59,6 +83,11 @@ def provider_queue(provider: str) -> str:
     return f"provider-{provider}"
 
 
+def at_hand() -> dict[str, Any]:
+    """AT_HAND_OPTIONS, on no queue at all."""
+    return AT_HAND_OPTIONS
+
+
 def database() -> dict[str, Any]:
     """DATABASE_OPTIONS on this stack's database queue. To be called in a workflow."""
     return {"task_queue": _sibling(DATABASE), **DATABASE_OPTIONS}
@@ -72,6 +101,16 @@ def audit() -> dict[str, Any]:
 def provider(name: str) -> dict[str, Any]:
     """PROVIDER_OPTIONS on this stack's queue of the provider. To be called in a workflow."""
     return {"task_queue": _sibling(provider_queue(name)), **PROVIDER_OPTIONS}
+
+
+def delivery() -> dict[str, Any]:
+    """DELIVERY_OPTIONS on this stack's queue of deliveries. To be called in a workflow."""
+    return {"task_queue": _sibling(DELIVERY), **DELIVERY_OPTIONS}
+
+
+def mail() -> dict[str, Any]:
+    """MAIL_OPTIONS on this stack's queue of deliveries. To be called in a workflow."""
+    return {"task_queue": _sibling(DELIVERY), **MAIL_OPTIONS}
 
 
 def verification(provider: str) -> dict[str, Any]:

@@ -26,13 +26,27 @@ Permission = Literal[
     "providers:read",
     "enrichment:read",
     "enrichment:write",
+    "erasures:read",
+    "erasures:write",
     "runs:read",
+    "dead_letters:read",
+    "dead_letters:write",
+    "webhooks:read",
+    "webhooks:write",
 ]
 
 _VIEWER: frozenset[Permission] = frozenset(
-    ("workspace:read", "members:read", "credits:read", "providers:read", "enrichment:read", "runs:read")
+    (
+        "workspace:read",
+        "members:read",
+        "credits:read",
+        "providers:read",
+        "enrichment:read",
+        "runs:read",
+        "dead_letters:read",
+    )
 )
-_MEMBER: frozenset[Permission] = _VIEWER | {"enrichment:write"}
+_MEMBER: frozenset[Permission] = _VIEWER | {"enrichment:write", "dead_letters:write"}
 _ADMIN: frozenset[Permission] = _MEMBER | {
     "workspace:write",
     "members:write",
@@ -43,6 +57,10 @@ _ADMIN: frozenset[Permission] = _MEMBER | {
     "credentials:read",
     "credentials:write",
     "audit_log:read",
+    "erasures:read",
+    "erasures:write",
+    "webhooks:read",
+    "webhooks:write",
 }
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     "viewer": _VIEWER,
@@ -60,7 +78,13 @@ KeyScope = Literal[
     "providers:read",
     "enrichment:read",
     "enrichment:write",
+    "erasures:read",
+    "erasures:write",
     "runs:read",
+    "dead_letters:read",
+    "dead_letters:write",
+    "webhooks:read",
+    "webhooks:write",
 ]
 KEY_SCOPES: frozenset[Permission] = frozenset(get_args(KeyScope))
 

@@ -19,7 +19,8 @@ router = APIRouter(prefix="/providers", tags=["Providers"])
 async def list_providers(
     caller: Annotated[Caller | Person, any_caller("providers:read")], sessions: SessionsDep, offers: OffersDep
 ) -> ListEnvelope[ProviderOut]:
-    """What each provider can fill and costs, whether it can be used, and how it is doing. All of them on one page.
+    """What each provider can fill, what by and how fast, what it costs, whether it can be used, and how it is doing.
+    All of them on one page.
 
     To an API key cost and availability are those of its workspace, which may have a credential of its own.
     """

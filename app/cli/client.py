@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -21,6 +23,10 @@ _SILENCE_SECONDS = 60.0
 # An API that is started again is back long before.
 _PATIENCE_SECONDS = 60.0
 _RECONNECT_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
+# An event is there when its transaction is committed, and so perhaps later than others that were told after it.
+_COMMITTED_AFTER = timedelta(seconds=30)
+_PAGE = 100
 _BLOCK_BYTES = 64 * 1024
 _DETAILS_SHOWN = 5
 
@@ -33,13 +39,23 @@ class ApiRefused(CommandFailed):
         self.status = status
 
 
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """A page of events. `asked_at` is when the API answered, by its own clock."""
+
+    events: list[dict[str, Any]]
+    next_cursor: str | None
+    asked_at: datetime
+
+
 class Api:
     """The API for one workspace; `open_api` makes one. Every method raises CommandFailed."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, workspace_id: str) -> None:
         self._http = http
         self._url = url
-        self._jobs = f"/api/v1/workspaces/{workspace_id}/enrichment/jobs"
+        self._workspace = f"/api/v1/workspaces/{workspace_id}"
+        self._jobs = f"{self._workspace}/enrichment/jobs"
 
     async def start_job(self, file: Path, options: Mapping[str, Any]) -> Job:
         """Upload a CSV file, whatever its size in little memory, and start its job."""
@@ -91,6 +107,52 @@ class Api:
         async with self._request("GET", f"{self._job(job_id)}/export", params={"format": format_}) as answer:
             async for block in answer.content.iter_chunked(_BLOCK_BYTES):
                 yield block
+
+    async def webhooks(self) -> list[dict[str, Any]]:
+        """The newest first; there are never more than a page of them."""
+        webhooks: list[dict[str, Any]] = await self._json("GET", f"{self._workspace}/webhooks", params={"limit": "100"})
+        return webhooks
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """What the workspace is told from now on, each event once. An API that is away for a moment is waited for."""
+        began = since = (await self._events(limit=1)).asked_at
+        seen: dict[str, datetime] = {}
+        patience = _Patience()
+        while True:
+            try:
+                page = await self._events(created_after=since)
+                asked_at = page.asked_at
+                while True:
+                    for event in page.events:
+                        if event["id"] not in seen:
+                            seen[event["id"]] = datetime.fromisoformat(event["timestamp"])
+                            yield event
+                    if page.next_cursor is None:
+                        break
+                    page = await self._events(created_after=since, cursor=page.next_cursor)
+                since = max(began, asked_at - _COMMITTED_AFTER)
+                seen = {event_id: at for event_id, at in seen.items() if at >= since}
+                patience.renew()
+            except ApiRefused as error:
+                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR or patience.is_over():
+                    raise
+            except CommandFailed:
+                if patience.is_over():
+                    raise
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _events(
+        self, *, created_after: datetime | None = None, cursor: str | None = None, limit: int = _PAGE
+    ) -> _Events:
+        wanted = {"limit": str(limit)}
+        if created_after is not None:
+            wanted["created_after"] = created_after.isoformat()
+        if cursor is not None:
+            wanted["cursor"] = cursor
+        async with self._request("GET", f"{self._workspace}/events", params=wanted) as answer:
+            page = await answer.json()
+        meta = page["meta"]
+        return _Events(page["data"], meta["next_cursor"], datetime.fromisoformat(meta["timestamp"]))
 
     def _job(self, job_id: str) -> str:
         return f"{self._jobs}/{quote(job_id, safe='')}"

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli import admin, jobs, providers
+from app.cli import admin, jobs, providers, webhooks
 from app.cli.audit import audit
 from app.cli.credentials import rotate
 from app.cli.demo import demo
@@ -46,6 +46,10 @@ def build() -> typer.Typer:
     )
     steered.command("enable", help="Switch a provider on again.")(providers.steering("enable"))
     holdfast.add_typer(steered, name="providers")
+    told = _group("See where events are sent, and try a receiver of them on this machine.")
+    told.command("list")(webhooks.list_webhooks)
+    told.command()(webhooks.listen)
+    holdfast.add_typer(told, name="webhooks")
     staff = _group("Manage the platform's staff.")
     staff.callback()(admin.staff)
     staff.command()(admin.create)

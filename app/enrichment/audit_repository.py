@@ -43,14 +43,14 @@ class Audit:
 # Each is right at any moment, also while jobs run: what belongs together is written in one transaction. These hold the
 # ledger against what was done for it.
 _CHARGE_CHECKS = """
-    SELECT 'uncharged_result' AS rule, 'a found result has no charge' AS problem FROM enrichment_answers AS a
-    WHERE outcome = 'found' AND credits > 0 AND NOT EXISTS (
+    SELECT 'uncharged_result' AS rule, 'an answer that costs has no charge' AS problem FROM enrichment_answers AS a
+    WHERE credits > 0 AND NOT EXISTS (
         SELECT FROM credit_entries AS e
         WHERE e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider) AND e.amount = -a.credits)
     UNION ALL
     SELECT 'charge_without_result', 'a charge has no result' FROM credit_entries AS e
     WHERE kind = 'charge' AND NOT EXISTS (
-        SELECT FROM enrichment_answers AS a WHERE a.outcome = 'found'
+        SELECT FROM enrichment_answers AS a WHERE a.credits > 0
         AND e.business_key = format('charge:%s:%s:%s', a.job_id, a.position, a.provider))
     UNION ALL
     SELECT 'charged_twice', 'something is charged twice' FROM bought WHERE charges > 1
@@ -78,14 +78,14 @@ _JOB_CHECKS = """
       AND EXISTS (SELECT FROM enrichment_records AS r WHERE r.job_id = j.id AND r.status = 'pending')
 """
 # What can be bought once in a job is not a record but a subject: by that, and by what a charge refers to rather than by
-# its unique key, doubles are counted.
+# its unique key, doubles are counted. Of a subject that was erased there is but the record.
 _BOUGHT = """
     SELECT count(*) AS charges
     FROM credit_entries AS e
          JOIN enrichment_answers AS a ON e.reference_id = format('%s:%s:%s', a.job_id, a.position, a.provider)
          JOIN enrichment_records AS r ON (r.job_id, r.position) = (a.job_id, a.position)
     WHERE e.kind = 'charge'
-    GROUP BY a.job_id, r.subject_key, a.provider
+    GROUP BY a.job_id, coalesce(r.subject_key, r.position::text), a.provider
 """
 _DIFFERENCES = text(f"""
     WITH bought AS ({_BOUGHT}), problems AS ({_CHARGE_CHECKS})
@@ -103,7 +103,7 @@ _AUDIT = text(f"""
         FROM enrichment_records AS r JOIN enrichment_jobs AS j ON j.id = r.job_id
     ), results AS (
         SELECT count(*) AS found, coalesce(sum(credits), 0)::bigint AS found_credits
-        FROM enrichment_answers WHERE outcome = 'found' AND credits > 0
+        FROM enrichment_answers WHERE credits > 0
     ), entries AS (
         SELECT count(*) FILTER (WHERE kind = 'charge') AS charges,
                coalesce(-sum(amount) FILTER (WHERE kind = 'charge'), 0)::bigint AS charged_credits,
@@ -129,7 +129,7 @@ _NO_NESTED_LOOPS = text("SET LOCAL enable_nestloop = off")
 _ANSWERED = text("""
     SELECT DISTINCT a.provider, r.subject_key
     FROM enrichment_answers AS a JOIN enrichment_records AS r ON (r.job_id, r.position) = (a.job_id, a.position)
-    WHERE a.outcome <> 'retrying'
+    WHERE a.outcome NOT IN ('retrying', 'pending')
 """)
 
 

@@ -10,12 +10,13 @@ from typing import Literal, Self
 from uuid import UUID
 
 from app.db import Session, Sessions
-from app.enrichment import lookup_repository as repository
+from app.enrichment import budget_repository as repository
 from workflows.contracts.enrichment import Lookup
 
 
 class Budget:
-    """What one lookup may still spend. Not limited: every call may be made."""
+    """What one lookup may still spend, where an answer costs `price` credits at the most. Not limited: every call may
+    be made."""
 
     def __init__(self, sessions: Sessions, command: Lookup, *, price: int, limited: bool, block: int) -> None:
         self._sessions = sessions
@@ -31,11 +32,14 @@ class Budget:
         self._bound = 0
         self._lock = asyncio.Lock()
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Every call may be made; there is nothing to take."""
+        return not self._limited
+
     async def take(self) -> Literal["taken", "later", "exhausted"]:
         """Reserve the price of one call. "later": what is left is bound by calls under way, which may come to
         nothing; "exhausted": it is spent."""
-        if not self._limited:
-            return "taken"
         async with self._lock:
             others = 0
             if self._free < self._price:
@@ -50,11 +54,11 @@ class Budget:
                 return "taken"
             return "later" if others or self._bound else "exhausted"
 
-    def give_back(self) -> None:
-        """The call gave nothing that is charged."""
+    def give_back(self, charged: int = 0) -> None:
+        """An answer that was reserved for costs no more than this."""
         if self._limited:
-            self._bound -= self._price
-            self._free += self._price
+            self._bound -= self._price - charged
+            self._free += self._price - charged
 
     async def spend(self, session: Session, credits: int) -> None:
         """These credits are charged in this transaction; call `spent` once it is committed."""

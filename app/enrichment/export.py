@@ -11,6 +11,7 @@ from app.db import Sessions
 from app.enrichment import csv_output
 from app.enrichment.repository import Job
 from app.enrichment.service import Record, get_job, read_records
+from app.enrichment.traces import ERASED
 from app.providers.ports import JsonValue
 
 ExportFormat: TypeAlias = Literal["csv", "jsonl"]
@@ -21,8 +22,9 @@ _BATCH = 1000
 async def export(sessions: Sessions, workspace_id: UUID, job_id: UUID, format_: ExportFormat) -> AsyncIterator[bytes]:
     """What is known of the job's records, as blocks of text: their own columns, the wanted fields, the status.
 
-    A field whose name the input has too becomes ``enriched_<field>``. The blocks are read as they are asked for, each
-    in a transaction of its own. Raises NotFound at once; Unavailable between blocks.
+    A field whose name the input has too becomes ``enriched_<field>``; the status of a record that was erased is that.
+    The blocks are read as they are asked for, each in a transaction of its own. Raises NotFound at once; Unavailable
+    between blocks.
     """
     job = await get_job(sessions, workspace_id, job_id)
     return _blocks(sessions, workspace_id, job, format_)
@@ -52,4 +54,4 @@ def _block(job: Job, names: Sequence[str], records: Sequence[Record], format_: E
 def _row(job: Job, record: Record) -> list[JsonValue]:
     own = [record.input.get(column) for column in job.columns]
     found = [record.fields[field].value if field in record.fields else None for field in job.fields]
-    return [*own, *found, record.status]
+    return [*own, *found, ERASED if record.reason == ERASED else record.status]

@@ -80,6 +80,13 @@ class RecordsIntake:
         return self.place(position, "key")
 
 
+class RecordIntake(RecordsIntake):
+    """The one record of a request that takes no list of them."""
+
+    def place(self, position: int, column: str) -> str:  # noqa: ARG002
+        return f"record.{column}"
+
+
 def make_row(
     entity: Entity,
     position: int,

@@ -1,6 +1,6 @@
-"""The SQL of a running job: plan, look up, settle.
+"""The SQL of a running job: plan and look up.
 
-Lock order in every transaction: job, answers, records, job's provider, balance last.
+Lock order in every transaction: job, answers, records, job's provider, dead letters, outbox, balance last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,24 +14,41 @@ from sqlalchemy import text
 
 from app.db import Session
 from app.enrichment.waterfall import StoredAnswer
-from app.providers.ports import Entity
+from app.providers.ports import EnrichmentSource, Entity
 
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """What a lookup must know of its job and its provider. `limited`: the hold does not cover the worst case;
-    `own_credential`: calls are made with the workspace's own credential, or not at all."""
+    """What a lookup must know of its job and its provider, which is the `order`-th of the job. `limited`: the hold does
+    not cover the worst case; `own_credential`: calls are made with the workspace's own credential, or not at all.
+    `verifier`: who verifies the e-mail addresses that are found, with the workspace's own credential where
+    `verifier_own_credential`."""
 
     finished: bool
     desired_state: str
+    total: int
     entity: Entity
     fields: tuple[str, ...]
     min_confidence: float
     on_outage: str
     max_wait_seconds: float
     limited: bool
+    max_credits_per_record: int | None
+    reuse_within_seconds: float
     credit_cost: int
     own_credential: bool
+    order: int
+    verifier: str | None
+    verifier_cost: int
+    verifier_own_credential: bool
+
+    def fillable(self, source: EnrichmentSource) -> frozenset[str]:
+        """The wanted fields that the provider can fill."""
+        return frozenset(source.capabilities.fields.get(self.entity, ())) & frozenset(self.fields)
+
+    def price(self, source: EnrichmentSource) -> int:
+        """The credits that an answer of the provider costs at the most, with the check of the address in it."""
+        return self.credit_cost + (self.verifier_cost if "email" in self.fillable(source) else 0)
 
 
 @dataclass(slots=True)
@@ -55,6 +72,9 @@ class NewAnswer:
     credits: int
     tries: int
     answered_at: datetime
+    handle: str | None
+    poll_at: datetime | None
+    reused_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +87,68 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """A record that got its final status."""
+
+    position: int
+    key: str
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Flushed:
-    """What a flush came to: (position, credits) of the new answers that cost something, and, where its answers ended
-    a wait of the job for the provider, since when that was."""
+    """What a flush came to: (position, credits) of the new answers that cost something; the records that ended, if only
+    those that failed; and, where its answers ended a wait of the job for the provider, since when that was."""
 
     charged: Sequence[tuple[int, int]]
+    ended: Sequence[Ended]
     parked_since: datetime | None
 
 
 # Outcomes by which the provider is seen to be back.
-_ANSWERED = frozenset({"found", "missed", "unreachable", "rejected"})
+_ANSWERED = frozenset({"found", "missed", "unreachable", "rejected", "pending", "unverified"})
 
+# Its turn has come where fewer large jobs of the workspace are under way, or were there before and are still to begin.
+# One that waits for a provider keeps nobody from working.
 _BEGIN = text("""
-    UPDATE enrichment_jobs
-    SET status = CASE desired_state WHEN 'paused' THEN 'paused' ELSE 'running' END,
-        started_at = coalesce(started_at, now()), alive_at = now(), run_id = coalesce(:run_id, run_id)
-    WHERE id = :job_id AND finished_at IS NULL
-    RETURNING desired_state, total, chunk, "window"
+    WITH turn AS (
+        SELECT j.id, j.desired_state <> 'running' OR j.status = 'running' OR j.total <= :small OR (
+                   SELECT count(*) FROM enrichment_jobs AS o
+                   WHERE o.workspace_id = j.workspace_id AND o.finished_at IS NULL AND o.id <> j.id AND o.total > :small
+                     AND (o.status = 'queued' AND o.id < j.id AND o.desired_state = 'running'
+                          OR o.status = 'running' AND NOT EXISTS (
+                              SELECT FROM enrichment_job_providers AS p
+                              WHERE p.job_id = o.id AND p.waiting_until > now()))
+               ) < :most AS has_come
+        FROM enrichment_jobs AS j WHERE j.id = :job_id
+    )
+    UPDATE enrichment_jobs AS j
+    SET status = CASE WHEN j.desired_state = 'paused' THEN 'paused' WHEN turn.has_come THEN 'running' ELSE 'queued' END,
+        started_at = CASE WHEN turn.has_come THEN coalesce(j.started_at, now()) ELSE j.started_at END,
+        alive_at = now(), run_id = coalesce(:run_id, j.run_id)
+    FROM turn
+    WHERE j.id = turn.id AND j.finished_at IS NULL
+    RETURNING CASE WHEN turn.has_come THEN j.desired_state ELSE 'queued' END AS desired, j.total, j.chunk, j."window"
+""")
+# Those that have asked for their turn, which a job has not that is only submitted. Two, since another job may end in
+# the same moment and see the same.
+_NEXT = text("""
+    SELECT id FROM enrichment_jobs
+    WHERE finished_at IS NULL AND status = 'queued' AND desired_state = 'running' AND run_id IS NOT NULL
+    ORDER BY id LIMIT 2
 """)
 _FIRST_OPEN = text("""
     SELECT position FROM enrichment_records WHERE job_id = :job_id AND status = 'pending' ORDER BY position LIMIT 1
 """)
 
 _JOB = text("""
-    SELECT j.finished_at IS NOT NULL AS finished, j.desired_state, j.entity, j.fields, j.min_confidence, j.on_outage,
-           j.max_wait_seconds, j.held < j.worst_case AS limited, p.credit_cost, p.own_credential
+    SELECT j.finished_at IS NOT NULL AS finished, j.desired_state, j.total, j.entity, j.fields, j.min_confidence,
+           j.on_outage, j.max_wait_seconds, j.held < j.worst_case AS limited, j.max_credits_per_record,
+           j.reuse_within_seconds, p.credit_cost, p.own_credential, p.position AS "order", v.provider AS verifier,
+           coalesce(v.credit_cost, 0) AS verifier_cost, coalesce(v.own_credential, false) AS verifier_own_credential
     FROM enrichment_jobs AS j JOIN enrichment_job_providers AS p ON p.job_id = j.id
+         LEFT JOIN enrichment_job_providers AS v ON v.job_id = j.id AND v.verifies
     WHERE j.id = :job_id AND p.provider = :provider
 """)
 _OPEN_RECORDS = text("""
@@ -101,7 +157,8 @@ _OPEN_RECORDS = text("""
     ORDER BY position
 """)
 _ANSWERS = text("""
-    SELECT a.position, a.provider, a.outcome, a.answered_at, a.found, a.credits, a.tries, a.reason
+    SELECT a.position, a.provider, a.outcome, a.answered_at, a.found, a.credits, a.tries, a.reason,
+           p.position AS "order", a.handle, a.poll_at, a.reused_at, a.run_id
     FROM enrichment_answers AS a JOIN enrichment_job_providers AS p USING (job_id, provider)
     WHERE a.job_id = :job_id AND a.position BETWEEN :first AND :last
     ORDER BY a.position, p.position
@@ -111,37 +168,42 @@ _LOCK = text("""
     SELECT finished_at IS NOT NULL AS finished, desired_state FROM enrichment_jobs WHERE id = :job_id
     FOR NO KEY UPDATE
 """)
-# One statement a flush: answers that are new (or end a retrying one), endings, counters. Rows come sorted by position.
+# One statement a flush: answers that are new (or follow one that was not final), endings, counters. Rows come sorted by
+# position. Of a pending answer `answered_at` is when it was first asked for; what was bought is never forgotten for a
+# call that failed.
 # `first` and `last` bound what is looked at: a fresh job has no statistics, and without bounds the planner reads all
 # of its open records at each flush.
 _WRITE = text("""
     WITH new AS (
         INSERT INTO enrichment_answers AS a (workspace_id, job_id, position, provider, outcome, reason, found, credits,
-                                             tries, answered_at)
+                                             tries, answered_at, handle, poll_at, reused_at, run_id)
         SELECT :workspace_id, :job_id, n.position, :provider, n.outcome, n.reason, n.found, n.credits, n.tries,
-               n.answered_at
+               n.answered_at, n.handle, n.poll_at, n.reused_at, :run_id
         FROM json_to_recordset(CAST(:answers AS json))
              AS n(position int, outcome text, reason text, found jsonb, credits int, tries smallint,
-                  answered_at timestamptz)
+                  answered_at timestamptz, handle text, poll_at timestamptz, reused_at timestamptz)
         ON CONFLICT (job_id, position, provider) DO UPDATE
         SET outcome = excluded.outcome, reason = excluded.reason, found = excluded.found, credits = excluded.credits,
-            tries = excluded.tries, answered_at = excluded.answered_at
-        WHERE a.outcome = 'retrying'
-        RETURNING a.position, a.outcome, a.credits
+            tries = excluded.tries, handle = excluded.handle, poll_at = excluded.poll_at,
+            reused_at = excluded.reused_at, run_id = excluded.run_id,
+            answered_at = CASE WHEN a.outcome = 'pending' AND excluded.outcome = 'pending' THEN a.answered_at
+                               ELSE excluded.answered_at END
+        WHERE a.outcome = 'retrying' OR a.outcome IN ('pending', 'unverified') AND excluded.outcome <> 'retrying'
+        RETURNING a.position, a.outcome, a.credits, a.reused_at
     ), ending AS (
         SELECT * FROM json_to_recordset(CAST(:endings AS json)) AS e(position int, status text, reason text)
     ), ended_leaders AS (
         UPDATE enrichment_records AS r SET status = e.status, reason = e.reason FROM ending AS e
         WHERE r.job_id = :job_id AND r.position = e.position AND r.position BETWEEN :first AND :last
           AND r.status = 'pending'
-        RETURNING r.status
+        RETURNING r.position, r.key, r.status, r.reason
     ), ended_followers AS (
         UPDATE enrichment_records AS r SET status = e.status, reason = e.reason FROM ending AS e
         WHERE r.job_id = :job_id AND r.leader = e.position AND r.leader BETWEEN :first AND :last
           AND r.leader <> r.position AND r.status = 'pending'
-        RETURNING r.status
+        RETURNING r.position, r.key, r.status, r.reason
     ), ended AS (
-        SELECT status FROM ended_leaders UNION ALL SELECT status FROM ended_followers
+        SELECT * FROM ended_leaders UNION ALL SELECT * FROM ended_followers
     ), counted AS (
         UPDATE enrichment_jobs AS j
         SET matched = j.matched + c.matched, partial = j.partial + c.partial,
@@ -158,6 +220,7 @@ _WRITE = text("""
         UPDATE enrichment_job_providers AS p
         SET calls = p.calls + :calls, errors = p.errors + :errors,
             matches = p.matches + (SELECT count(*) FROM new WHERE outcome = 'found'),
+            reused = p.reused + (SELECT count(*) FROM new WHERE reused_at IS NOT NULL AND outcome <> 'unverified'),
             waited_seconds = p.waited_seconds
                 + CASE WHEN :answered_any THEN coalesce(extract(epoch FROM now() - p.waiting_since), 0) ELSE 0 END,
             parked_since = CASE WHEN :answered_any THEN NULL ELSE p.parked_since END,
@@ -167,43 +230,46 @@ _WRITE = text("""
         WHERE p.job_id = :job_id AND p.provider = :provider AND before.job_id = :job_id AND before.provider = :provider
         RETURNING before.parked_since
     )
-    SELECT position, credits, NULL AS parked_since FROM new WHERE credits > 0
+    SELECT position, credits, NULL AS parked_since, NULL AS key, NULL AS status, NULL AS reason FROM new
+    WHERE credits > 0
     UNION ALL
-    SELECT NULL, NULL, parked_since FROM told WHERE :answered_any AND parked_since IS NOT NULL
+    SELECT NULL, NULL, parked_since, NULL, NULL, NULL FROM told WHERE :answered_any AND parked_since IS NOT NULL
+    UNION ALL
+    SELECT position, NULL, NULL, key, status, reason FROM ended WHERE status = 'failed' OR :tell_all
     ORDER BY position
 """)
-
-_SETTLE_LOCK = text("""
-    SELECT status, desired_state, held, charged, finished_at IS NOT NULL AS finished FROM enrichment_jobs
-    WHERE id = :job_id FOR NO KEY UPDATE
-""")
-_END_OPEN_RECORDS = text("""
-    UPDATE enrichment_records SET status = :status, reason = :reason WHERE job_id = :job_id AND status = 'pending'
-""")
-_FINISH = text("""
-    UPDATE enrichment_jobs
-    SET status = :status, error = :error, finished_at = now(), alive_at = now(),
-        cancelled = cancelled + CASE WHEN :records = 'cancelled' THEN :ended ELSE 0 END,
-        failed = failed + CASE WHEN :records = 'failed' THEN :ended ELSE 0 END
-    WHERE id = :job_id
-    RETURNING total, matched, partial, not_found, failed, cancelled, created_at, finished_at
-""")
-_DROP_RESERVATIONS = text("DELETE FROM enrichment_reservations WHERE job_id = :job_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    desired_state: Literal["running", "paused", "cancelled"]
+    desired: Literal["running", "paused", "cancelled", "queued"]
     total: int
     chunk: int
     window: int
 
 
-async def begin(session: Session, job_id: UUID, *, run_id: UUID | None) -> Begun | None:
+async def begin(session: Session, job_id: UUID, *, run_id: UUID | None, most: int, small: int) -> Begun | None:
     """Mark an unfinished job running (or paused, where that is wanted), by this workflow run where it is one; None for
-    one that is finished or absent."""
-    row = (await session.execute(_BEGIN, {"job_id": job_id, "run_id": run_id})).mappings().one_or_none()
-    return Begun(**row) if row else None
+    one that is finished or absent. It stays queued where `most` jobs of the workspace with more than `small` records
+    are under way, unless it is as small itself."""
+    row = await session.execute(_BEGIN, {"job_id": job_id, "run_id": run_id, "most": most, "small": small})
+    begun = row.mappings().one_or_none()
+    return Begun(**begun) if begun else None
+
+
+async def next_in_turn(session: Session) -> Sequence[UUID]:
+    """The jobs of the session's workspace that have waited longest for their turn."""
+    return (await session.execute(_NEXT)).scalars().all()
+
+
+_PROVIDERS = text("""
+    SELECT provider FROM enrichment_job_providers WHERE job_id = :job_id AND NOT verifies ORDER BY position
+""")
+
+
+async def providers(session: Session, job_id: UUID) -> tuple[str, ...]:
+    """Whom to ask about the records of the job, in order."""
+    return tuple((await session.execute(_PROVIDERS, {"job_id": job_id})).scalars())
 
 
 async def first_open_position(session: Session, job_id: UUID) -> int | None:
@@ -242,8 +308,10 @@ async def write_flush(
     endings: Sequence[Ending],
     calls: int,
     errors: int,
+    run_id: UUID | None,
+    tell_all: bool,
 ) -> Flushed:
-    """Store answers, endings and counters.
+    """Store answers, endings and counters; `tell_all` records that ended, or those that failed.
 
     What ends a leader ends its followers, wherever they are.
     """
@@ -262,125 +330,31 @@ async def write_flush(
             "endings": orjson.dumps(endings).decode(),
             "calls": calls,
             "errors": errors,
-            "answered_any": any(answer.outcome in _ANSWERED for answer in answers),
+            "run_id": run_id,
+            "tell_all": tell_all,
+            "answered_any": any(answer.outcome in _ANSWERED and not answer.reused_at for answer in answers),
         },
     )
-    charged, parked_since = [], None
+    charged, ended, parked_since = [], [], None
     for row in rows:
         if row.position is None:
             parked_since = row.parked_since
+        elif row.status is not None:
+            ended.append(Ended(row.position, row.key, row.status, row.reason))
         else:
             charged.append((row.position, row.credits))
-    return Flushed(charged, parked_since)
+    return Flushed(charged, ended, parked_since)
 
 
-@dataclass(frozen=True, slots=True)
-class Settling:
-    status: str
-    desired_state: str
-    held: int
-    charged: int
-    finished: bool
-
-
-async def lock_for_settling(session: Session, job_id: UUID) -> Settling:
-    return Settling(**(await session.execute(_SETTLE_LOCK, {"job_id": job_id})).mappings().one())
-
-
-async def end_open_records(session: Session, job_id: UUID, status: str, reason: str | None) -> int:
-    """Give every record without a final status this one; return how many there were."""
-    ended = await session.execute(_END_OPEN_RECORDS, {"job_id": job_id, "status": status, "reason": reason})
-    return ended.rowcount
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedJob:
-    """How many records of the job ended how, and when."""
-
-    total: int
-    matched: int
-    partial: int
-    not_found: int
-    failed: int
-    cancelled: int
-    created_at: datetime
-    finished_at: datetime
-
-
-async def finish(
-    session: Session, job_id: UUID, *, status: str, error: str | None, records: str, ended: int
-) -> FinishedJob:
-    """Mark the job finished, `ended` of whose records were just ended as `records` says."""
-    finished = await session.execute(
-        _FINISH, {"job_id": job_id, "status": status, "error": error, "records": records, "ended": ended}
-    )
-    await session.execute(_DROP_RESERVATIONS, {"job_id": job_id})
-    return FinishedJob(**finished.mappings().one())
-
-
-# A lookup's row is replaced, not added to: it always says what that lookup may still charge.
-_RESERVE = text("""
-    WITH job AS (
-        SELECT workspace_id, held - charged AS left_over FROM enrichment_jobs WHERE id = :job_id
-    ), others AS (
-        SELECT coalesce(sum(credits), 0) AS credits FROM enrichment_reservations
-        WHERE job_id = :job_id AND (provider, first) <> (:provider, :first)
-    ), own AS (
-        INSERT INTO enrichment_reservations (workspace_id, job_id, provider, first, credits)
-        SELECT job.workspace_id, :job_id, :provider, :first,
-               greatest(least(:wanted, job.left_over - others.credits), 0)
-        FROM job, others
-        ON CONFLICT (job_id, provider, first) DO UPDATE SET credits = excluded.credits
-        RETURNING credits
-    )
-    SELECT own.credits, others.credits FROM own, others
-""")
-_SPEND = text("""
-    UPDATE enrichment_reservations SET credits = credits - :credits
-    WHERE job_id = :job_id AND provider = :provider AND first = :first
-""")
-_DROP = text("""
-    DELETE FROM enrichment_reservations WHERE job_id = :job_id AND provider = :provider AND first = :first
+_COUNT_VERIFICATIONS = text("""
+    UPDATE enrichment_job_providers SET calls = calls + :calls, errors = errors + :errors, matches = matches + :passed
+    WHERE job_id = :job_id AND provider = :provider
 """)
 
 
-async def reserve(session: Session, job_id: UUID, provider: str, first: int, wanted: int) -> tuple[int, int]:
-    """Make this lookup's reservation up to `wanted` credits; return it, and what other lookups have reserved."""
-    await lock_job(session, job_id)
-    key = {"job_id": job_id, "provider": provider, "first": first}
-    own, others = (await session.execute(_RESERVE, {**key, "wanted": wanted})).one()
-    return int(own), int(others)
-
-
-async def spend_reserved(session: Session, job_id: UUID, provider: str, first: int, credits: int) -> None:
-    await session.execute(_SPEND, {"job_id": job_id, "provider": provider, "first": first, "credits": credits})
-
-
-async def drop_reservation(session: Session, job_id: UUID, provider: str, first: int) -> None:
-    await session.execute(_DROP, {"job_id": job_id, "provider": provider, "first": first})
-
-
-# A command on its way is a sign of life of its own: the relay has it.
-_CLAIM_SILENT = text("""
-    UPDATE enrichment_jobs SET alive_at = now()
-    WHERE id IN (
-        SELECT j.id FROM enrichment_jobs AS j
-        WHERE j.finished_at IS NULL AND j.alive_at < now() - make_interval(secs => :seconds)
-          AND NOT EXISTS (SELECT FROM outbox_commands AS c
-                          WHERE c.workflow_id = 'enrichment-job/' || j.id AND c.dead_at IS NULL)
-        ORDER BY j.alive_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
-    )
-    RETURNING workspace_id, id
-""")
-_UNFINISHED_TOTAL = text("SELECT total FROM enrichment_jobs WHERE id = :job_id AND finished_at IS NULL")
-
-
-async def claim_silent_jobs(session: Session, *, seconds: float, limit: int) -> list[tuple[UUID, UUID]]:
-    """(workspace, job) of unfinished jobs that were silent for so long; each counts as alive from now on."""
-    rows = await session.execute(_CLAIM_SILENT, {"seconds": seconds, "limit": limit})
-    return [(row.workspace_id, row.id) for row in rows]
-
-
-async def unfinished_total(session: Session, job_id: UUID) -> int | None:
-    """How many records the job has; None once it is finished."""
-    return (await session.execute(_UNFINISHED_TOTAL, {"job_id": job_id})).scalar_one_or_none()
+async def count_verifications(
+    session: Session, job_id: UUID, provider: str, *, calls: int, errors: int, passed: int
+) -> None:
+    """Add to what the job's verifier has done."""
+    counts = {"calls": calls, "errors": errors, "passed": passed}
+    await session.execute(_COUNT_VERIFICATIONS, {"job_id": job_id, "provider": provider, **counts})

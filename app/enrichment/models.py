@@ -1,4 +1,5 @@
-"""The tables of enrichment: jobs, their records, what each provider answered, how a job stands with a provider."""
+"""The tables of enrichment: jobs, their records, what each provider answered, how a job stands with a provider; what
+vendors said in their own words, and whom it was erased of."""
 
 from sqlalchemy import (
     ARRAY,
@@ -8,9 +9,11 @@ from sqlalchemy import (
     Column,
     DateTime,
     Float,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -202,4 +205,73 @@ enrichment_claims = Table(
         ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
     ),
     Index("ix_enrichment_claims_job_id", "job_id", "provider", "position"),
+)
+
+# How often each provider was asked for a field, and filled it: of the installation, not of a workspace.
+provider_hit_rates = Table(
+    "provider_hit_rates",
+    metadata,
+    Column("provider", Text, nullable=False),
+    Column("entity", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("asked", BigInteger, nullable=False),
+    Column("filled", BigInteger, nullable=False),
+    PrimaryKeyConstraint("provider", "entity", "field"),
+    CheckConstraint("filled BETWEEN 0 AND asked", name="filled"),
+)
+
+# What a vendor answered about some records of a job, in its own words: one row for each flush of a lookup.
+enrichment_raw_answers = Table(
+    "enrichment_raw_answers",
+    metadata,
+    Column("workspace_id", Uuid, nullable=False),
+    # UUIDv7: in order of time.
+    Column("id", Uuid, nullable=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("provider", Text, nullable=False),
+    # Positions of the records: the lowest and the highest.
+    Column("first", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+    # How many were too long to be kept.
+    Column("oversized", Integer, nullable=False),
+    # As app/enrichment/raw_answers.py packs them.
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("workspace_id", "id"),
+    ForeignKeyConstraint(
+        ["workspace_id", "job_id"], ["enrichment_jobs.workspace_id", "enrichment_jobs.id"], ondelete="CASCADE"
+    ),
+    Index(None, "job_id", "first"),
+    # For the sweep.
+    Index(None, "created_at"),
+)
+
+# Who was erased: known by name while that goes on, by a digest afterwards. The counts say where something was.
+enrichment_erasures = Table(
+    "enrichment_erasures",
+    metadata,
+    Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text),
+    # SHA-256 of "<id>:<kind>:<subject>".
+    Column("digest", LargeBinary, nullable=False),
+    Column("inputs", BigInteger, nullable=False, server_default="0"),
+    Column("results", BigInteger, nullable=False, server_default="0"),
+    Column("raw_answers", BigInteger, nullable=False, server_default="0"),
+    Column("reuse", BigInteger, nullable=False, server_default="0"),
+    Column("events", BigInteger, nullable=False, server_default="0"),
+    Column("remembered_answers", BigInteger, nullable=False, server_default="0"),
+    # Jobs that had not ended when something was erased from them.
+    Column("running_jobs", ARRAY(Uuid), nullable=False, server_default="{}"),
+    # The key, or the person.
+    Column("requested_by", Uuid, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # Last sign of life (the reconciler looks for silence).
+    Column("alive_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finished_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("workspace_id", "id"),
+    Index("ix_enrichment_erasures_unfinished", "alive_at", postgresql_where=text("finished_at IS NULL")),
+    CheckConstraint("kind IN ('email', 'domain')", name="kind"),
+    CheckConstraint("(subject IS NULL) = (finished_at IS NOT NULL)", name="subject"),
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from app.enrichment.ordering import Candidate, HitRates, cheapest_first
 from app.errors import Detail, InvalidRequest
 from app.providers.ports import FIELDS, Entity, Offer, Query
 
@@ -12,11 +13,13 @@ OnOutage = Literal["wait", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """A job as its caller wants it. `fields` and `providers`: None leaves the choice to `choose`."""
+    """A job as its caller wants it. `fields` and `providers`: None leaves the choice to `choose`, which orders the
+    providers by their hit rates where `auto`."""
 
     entity: Entity
     fields: Sequence[str] | None = None
     providers: Sequence[str] | None = None
+    auto: bool = False
     on_outage: OnOutage = "wait"
     max_wait_seconds: float = 86_400
     max_credits: int | None = None
@@ -25,6 +28,10 @@ class JobOptions:
     max_credits_per_record: int | None = None
     verify_email: bool = False
     strict: bool = False
+
+    def limited(self, credits: int) -> int:
+        """So many credits, or `max_credits` where that is less."""
+        return credits if self.max_credits is None else min(credits, self.max_credits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +50,17 @@ class Choice:
         that can look it up and fills a wanted field found something, and a new address each."""
         query = Query(self.entity, "", dict.fromkeys(inputs, ""))
         most = sum(
-            self.price(offer)
-            for offer in self.providers
-            if offer.capabilities.can_look_up(query) and not self._useless(offer)
+            self.price(offer) for offer in self.providers if offer.capabilities.can_look_up(query) and self.fills(offer)
         )
         return most if self.most_per_record is None else min(most, self.most_per_record)
+
+    def worst_case(self, leaders: Mapping[tuple[str, ...], int]) -> int:
+        """The credits that all records cost at the most; `leaders`: how many have which inputs."""
+        return sum(records * self.cost(inputs) for inputs, records in leaders.items())
+
+    def fills(self, offer: Offer) -> frozenset[str]:
+        """The wanted fields that this provider can fill."""
+        return frozenset(self.fields).intersection(offer.capabilities.fields.get(self.entity, ()))
 
     def price(self, offer: Offer) -> int:
         """The credits that one answer of this provider costs at the most, with the check of the address in it."""
@@ -55,13 +68,19 @@ class Choice:
             return offer.credit_cost
         return offer.credit_cost + self.verifier.credit_cost
 
-    def _useless(self, offer: Offer) -> bool:
-        return set(self.fields).isdisjoint(offer.capabilities.fields.get(self.entity, ()))
+    def ordered(self, rates: HitRates) -> "Choice":
+        """The same with its providers in the order of app/enrichment/ordering.py."""
+        candidates = [Candidate(offer.name, self.price(offer), self.fills(offer)) for offer in self.providers]
+        offers = {offer.name: offer for offer in self.providers}
+        return replace(self, providers=tuple(offers[name] for name in cheapest_first(candidates, rates)))
 
 
-def choose(options: JobOptions, offers: Mapping[str, Offer], *, within: str = "") -> Choice:
-    """Make the choices that the options leave open: all available providers that fill a wanted field, cheapest first;
-    all fields that the providers fill. A verifier of addresses is among them where ``email_status`` was asked for.
+def choose(
+    options: JobOptions, offers: Mapping[str, Offer], rates: HitRates | None = None, *, within: str = ""
+) -> Choice:
+    """Make the choices that the options leave open: all available providers that are asked by default and fill a wanted
+    field, cheapest first, or by their hit `rates` where the options say auto; all fields that the providers fill. A
+    verifier of addresses is among them where ``email_status`` was asked for.
 
     Raises InvalidRequest that names each field and provider that cannot be had; `within` is put before their paths.
     """
@@ -77,7 +96,11 @@ def choose(options: JobOptions, offers: Mapping[str, Offer], *, within: str = ""
         else None
     )
     if options.providers is None:
-        able = [offer for offer in offers.values() if offer.available and _fills(offer, options) and offer != verifier]
+        able = [
+            offer
+            for offer in offers.values()
+            if offer.available and offer.by_default and _fills(offer, options) and offer != verifier
+        ]
         # The sort is stable: equal prices stay in the order of the registry.
         providers = tuple(sorted(able, key=lambda offer: offer.credit_cost))
     else:
@@ -89,7 +112,8 @@ def choose(options: JobOptions, offers: Mapping[str, Offer], *, within: str = ""
             f"No available provider fills a wanted field of a {options.entity}.",
             details=[Detail(f"{within}fields", "None of the available providers fills these.")],
         )
-    return Choice(options.entity, fields, providers, verifier, options.max_credits_per_record)
+    choice = Choice(options.entity, fields, providers, verifier, options.max_credits_per_record)
+    return choice.ordered(rates or HitRates()) if options.auto else choice
 
 
 def _verifier(options: JobOptions, offers: Mapping[str, Offer], within: str) -> Offer | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.db import Sessions
-from app.enrichment import lookup_repository as repository
+from app.enrichment import reconcile_repository as repository
 from app.enrichment.settle import settle
 from app.enrichment.start import start_job
 from app.outbox.reconciler import SilentWork

@@ -20,6 +20,9 @@ DesiredState: TypeAlias = Literal["running", "paused", "cancelled"]
 RecordStatus: TypeAlias = Literal["pending", "matched", "partial", "not_found", "failed", "cancelled"]
 Circuit: TypeAlias = Literal["closed", "open", "half_open"]
 
+# Where it is announced that no record of a job is pending any more, by the job's id.
+ENDED = "holdfast_enrichment_ended"
+
 # A job is said to wait when a provider keeps it waiting and nothing was answered for so long.
 _QUIET = text("interval '2 seconds'")
 
@@ -144,7 +147,8 @@ def _read_job() -> str:
 
 
 _ANSWERS = text("""
-    SELECT a.position, a.provider, a.outcome, a.answered_at, a.found, a.credits, a.tries, a.reason
+    SELECT a.position, a.provider, a.outcome, a.answered_at, a.found, a.credits, a.tries, a.reason,
+           p.position AS "order", a.handle, a.poll_at, a.reused_at, a.run_id
     FROM enrichment_answers AS a JOIN enrichment_job_providers AS p USING (job_id, provider)
     WHERE a.job_id = :job_id AND a.position = ANY(CAST(:positions AS int[]))
     ORDER BY a.position, p.position
@@ -159,6 +163,7 @@ _CANCEL_UNFINISHED = text("""
     UPDATE enrichment_jobs AS j SET desired_state = 'cancelled' FROM unfinished WHERE j.id = unfinished.id
     RETURNING j.id
 """)
+_ANNOUNCE_END = text(f"SELECT pg_notify('{ENDED}', :job_id)")
 _COUNT_UNFINISHED = text("SELECT count(*) FROM enrichment_jobs WHERE finished_at IS NULL")
 _LOCK = text("""
     SELECT finished_at IS NOT NULL AS finished, desired_state FROM enrichment_jobs WHERE id = :job_id
@@ -244,6 +249,11 @@ async def set_desired_state(session: Session, job_id: UUID, desired_state: Desir
 async def cancel_unfinished(session: Session, *, limit: int) -> list[UUID]:
     """Have jobs of the session's workspace be cancelled that have not ended and were not told so before; which."""
     return sorted((await session.execute(_CANCEL_UNFINISHED, {"limit": limit})).scalars())
+
+
+async def announce_end(session: Session, job_id: UUID) -> None:
+    """Have those who wait for its records to end hear of it, on `ENDED`, when the transaction commits."""
+    await session.execute(_ANNOUNCE_END, {"job_id": str(job_id)})
 
 
 async def count_unfinished(session: Session) -> int:

@@ -1,82 +1,40 @@
 """Enrichment over HTTP."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import AwareDatetime
 
-from app.auth.dependencies import caller, limit_upload, reader
+from app.auth.dependencies import caller, reader
 from app.auth.permissions import Caller
 from app.auth.repository import Row
 from app.credits.errors import InsufficientCredits
-from app.deps import (
-    BODY_ERRORS,
-    UPLOAD_LIMIT_BYTES,
-    Resources,
-    SessionsDep,
-    SettingsDep,
-    body_stream,
-    details_of,
-    media_type,
-    read_json,
-    request_schema,
-)
-from app.enrichment import progress, service, submit, uploads
-from app.enrichment.csv_input import CsvIntake
+from app.deps import BODY_ERRORS, Resources, SessionsDep, SettingsDep
+from app.enrichment import progress, requests, service, submit
 from app.enrichment.errors import JobCancelling, JobFinished, JobNotFinished, NothingToRetry
 from app.enrichment.export import ExportFormat, export
-from app.enrichment.intake import RecordsIntake
 from app.enrichment.progress import Watches
-from app.enrichment.repository import Job, JobFilter, JobStatus, RecordStatus
-from app.enrichment.schemas import JobIn, JobOut, RecordCursor, RecordOut, UploadOptionsIn
-from app.enrichment.submit import Door, Submitted
+from app.enrichment.repository import JobFilter, JobStatus, RecordStatus
+from app.enrichment.requests import JOB_REQUEST, EnrichmentWriter, job_request
+from app.enrichment.schemas import JobOut, RecordCursor, RecordOut
+from app.enrichment.submit import Submitted
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope, respond
-from app.errors import InvalidRequest
 from app.idempotency import headers as idempotency
-from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
-from app.idempotency.service import fingerprint, once
+from app.idempotency.service import once
 from app.pagination import Before, CursorText, Limit, newest_first, page_of
-from app.workspaces import service as workspaces
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/enrichment/jobs", tags=["Enrichment"])
 
 EnrichmentReader = Annotated[Caller, caller("enrichment:read")]
-EnrichmentWriter = Annotated[Caller, caller("enrichment:write")]
 
 _JOBS = "/workspaces/{workspace_id}/enrichment/jobs"
 
 _START_ERRORS = (InsufficientCredits, IdempotencyInProgress, IdempotencyKeyReused)
-_START_REQUEST = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": request_schema(JobIn)},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file", "options"],
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "CSV in UTF-8 with a header row. Row 1 is the first below the header.",
-                        },
-                        "options": request_schema(UploadOptionsIn),
-                    },
-                },
-                "encoding": {"options": {"contentType": "application/json"}},
-            },
-        },
-    }
-}
-
-
 _EXPORT_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
 _EXPORT_CONTENT = {
     "text/csv": {"schema": {"type": "string"}, "example": "domain,industry,status\r\nexample.com,Software,matched\r\n"},
@@ -109,7 +67,7 @@ async def _watches(request: Request, sessions: SessionsDep) -> Watches:
     status_code=202,
     response_model=Envelope[JobOut],
     responses=errors(*_START_ERRORS, *BODY_ERRORS),
-    openapi_extra=_START_REQUEST,
+    openapi_extra=JOB_REQUEST,
 )
 async def start_enrichment_job(
     request: Request, caller: EnrichmentWriter, opened: Resources, idempotency_key: IdempotencyKey = None
@@ -119,25 +77,13 @@ async def start_enrichment_job(
     A record that cannot be looked up ends `failed` with the reason `invalid_input` and spoils nothing else, unless
     `strict`. The most that the job may cost is held until it ends.
     """
-    max_rows = opened.settings.enrichment.max_rows
-    route = f"POST {_JOBS}"
-    if media_type(request) != "multipart/form-data":
-        body = await read_json(request, JobIn)
-        options = body.options()
-        records = await asyncio.to_thread(RecordsIntake, options.entity, body.rows(), max_rows=max_rows)
-        once = await _once(caller, route, idempotency_key, body)
-        door = await _door(request, caller, opened, once)
-        return _started(await submit.submit(opened.sessions, door, records, options, opened.offers))
-    await limit_upload(request, caller)
-    with uploads.upload_file() as file:
-        stream = body_stream(request, UPLOAD_LIMIT_BYTES)
-        upload = await uploads.receive(stream, request.headers["content-type"], file)
-        wanted = _upload_options(upload.options)
-        options = wanted.options()
-        rows = await asyncio.to_thread(CsvIntake, file, options.entity, wanted.columns, max_rows=max_rows)
-        once = await _once(caller, route, idempotency_key, wanted, upload.sha256)
-        door = await _door(request, caller, opened, once)
-        return _started(await submit.submit(opened.sessions, door, rows, options, opened.offers, within="options."))
+    async with job_request(request, caller, max_rows=opened.settings.enrichment.max_rows) as wanted:
+        first = await requests.once(caller, f"POST {_JOBS}", idempotency_key, wanted.body, *wanted.contents)
+        door = await requests.door(request, caller, opened, first)
+        started = await submit.submit(
+            opened.sessions, door, wanted.intake, wanted.options, opened.offers, within=wanted.within
+        )
+    return _started(started)
 
 
 @router.get("", operation_id="list_enrichment_jobs", summary="List enrichment jobs")
@@ -306,42 +252,8 @@ async def retry_enrichment_job(
     because a provider was skipped. It has its own hold."""
     route = f"POST {_JOBS}/{{job_id}}/retry"
     first = once(caller.workspace_id, caller.id, route, idempotency_key, {"job_id": str(job_id)})
-    door = await _door(request, caller, opened, first)
+    door = await requests.door(request, caller, opened, first)
     return _started(await submit.retry(opened.sessions, door, job_id, opened.offers))
-
-
-def _upload_options(text: bytes) -> UploadOptionsIn:
-    try:
-        return UploadOptionsIn.model_validate_json(text)
-    except ValidationError as error:
-        mistakes = [{**each, "loc": ("options", *each["loc"])} for each in error.errors(include_input=False)]
-        raise InvalidRequest("The options of the upload are not valid.", details=details_of(mistakes)) from None
-
-
-async def _once(caller: Caller, route: str, key: str | None, body: BaseModel, *contents: bytes) -> Once | None:
-    if key is None:
-        return None
-    # Of a body of ten megabytes this takes a while.
-    digest = await asyncio.to_thread(lambda: fingerprint(body.model_dump(mode="json"), *contents))
-    return Once(Scope(caller.workspace_id, caller.id, route), key, digest)
-
-
-async def _door(request: Request, caller: Caller, opened: Resources, once: Once | None) -> Door:
-    settings = opened.settings
-    chosen = await workspaces.settings_of(opened.sessions, opened.cache, caller.workspace_id)
-
-    def answer(job: Job) -> Remembered:
-        place = request.url_for("get_enrichment_job", workspace_id=str(caller.workspace_id), job_id=str(job.id))
-        return Remembered(202, {"Location": place.path}, JobOut.of(job, settings).model_dump(mode="json"))
-
-    return Door(
-        caller,
-        settings.enrichment,
-        answer,
-        once,
-        low_threshold=settings.credits.low_threshold,
-        default_providers=chosen.get("default_providers"),
-    )
 
 
 def _started(submitted: Submitted) -> Response:

@@ -1,139 +1,25 @@
-"""The shapes of enrichment in requests and answers."""
+"""The shapes of jobs and their records in answers."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidatorFunctionWrapHandler, WrapValidator
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.enrichment import service
-from app.enrichment.options import JobOptions
 from app.enrichment.repository import Circuit, Job, JobProvider, JobStatus, RecordStatus
 from app.enrichment.service import Attempt, Record, WaitingFor
+from app.enrichment.waterfall import Value
 from app.pagination import Cursor
 from app.settings import Settings
 from workflows import ids
 
-MAX_WAIT_SECONDS = 30 * 86_400.0
-_MAX_CREDITS = 10**15
 _ID = "019d6f0e-4f3a-7c21-9a51-0d8c5c2f7a10"
 _RUN_ID = "019d6f0e-5b1c-7d02-8f44-1c7a9e6b3d25"
 
 Outcome = Literal[
     "found", "missed", "reused", "unreachable", "skipped_outage", "gave_up", "rejected", "malformed", "budget"
 ]
-
-
-class RecordIn(TypedDict, total=False):
-    """One record. Members of other names are kept and come back in the export.
-
-    A company is looked up by domain, LinkedIn page or name; a person by e-mail address, LinkedIn page, or name and
-    company.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="allow", strict=True)  # type: ignore[misc]
-
-    key: Annotated[str | None, Field(description="Your name for the record, unique in the job; else its number.")]
-    domain: Annotated[str | None, Field(description="A host or a URL.")]
-    name: str | None
-    linkedin_url: str | None
-    email: str | None
-    full_name: str | None
-    first_name: str | None
-    last_name: str | None
-    company_name: str | None
-
-
-def _as_it_came(record: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    # Validation would put the members of RecordIn first; the export keeps the caller's order.
-    check(record)
-    return record
-
-
-class OptionsIn(BaseModel):
-    """What a job is asked to do."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    entity: Literal["company", "person"]
-    fields: list[str] | None = Field(
-        default=None, min_length=1, description="The fields to fill; else all that the providers fill."
-    )
-    providers: list[str] | None = Field(
-        default=None,
-        min_length=1,
-        description="Whom to ask, in order; else all that are available and fill a wanted field, cheapest first.",
-    )
-    on_outage: Literal["wait", "skip"] = Field(
-        default="wait", description="What to do while a provider is away: wait for it, or go on without it."
-    )
-    max_wait_seconds: float = Field(default=86_400, ge=0, le=MAX_WAIT_SECONDS, description="For each provider, in all.")
-    max_credits: int | None = Field(
-        default=None, ge=0, le=_MAX_CREDITS, description="What the job may cost at the most."
-    )
-    min_confidence: float = Field(default=0.5, ge=0, le=1, description="Values that are less certain are not taken.")
-    reuse_within_seconds: float = Field(
-        default=0, ge=0, le=10 * 366 * 86_400, description="How old an answer may be that was bought before."
-    )
-    max_credits_per_record: int | None = Field(
-        default=None, ge=0, le=_MAX_CREDITS, description="What one record may cost at the most."
-    )
-    verify_email: bool = Field(
-        default=False, description="An e-mail address that a provider finds counts when a verifier has passed it."
-    )
-    strict: bool = Field(default=False, description="Refuse the whole request where a record cannot be looked up.")
-
-    def options(self) -> JobOptions:
-        return JobOptions(
-            entity=self.entity,
-            fields=self.fields,
-            providers=self.providers,
-            on_outage=self.on_outage,
-            max_wait_seconds=self.max_wait_seconds,
-            max_credits=self.max_credits,
-            min_confidence=self.min_confidence,
-            reuse_within_seconds=self.reuse_within_seconds,
-            max_credits_per_record=self.max_credits_per_record,
-            verify_email=self.verify_email,
-            strict=self.strict,
-        )
-
-
-class UploadOptionsIn(OptionsIn):
-    """What a job of an uploaded CSV file is asked to do."""
-
-    columns: dict[str, str] = Field(
-        default={}, description='Column → input field, where its name does not say it: `{"Firma": "name"}`.'
-    )
-
-
-class JobIn(OptionsIn):
-    """A job and its records."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "entity": "company",
-                    "records": [{"key": "row-1", "domain": "example.com", "name": "Example"}],
-                    "fields": ["industry", "employee_count", "linkedin_url"],
-                    "providers": ["website", "hunter", "apollo"],
-                    "on_outage": "wait",
-                    "max_wait_seconds": 86400,
-                    "max_credits": 5000,
-                    "min_confidence": 0.5,
-                }
-            ]
-        }
-    )
-
-    records: list[Annotated[RecordIn, WrapValidator(_as_it_came)]] = Field(min_length=1)
-
-    def rows(self) -> Sequence[Mapping[str, JsonValue]]:
-        """The records as they came: a TypedDict is a plain dict, with the members of other names too."""
-        return cast("Sequence[Mapping[str, JsonValue]]", self.records)
 
 
 class CountsOut(BaseModel):
@@ -164,6 +50,8 @@ class JobProviderOut(BaseModel):
     errors: int
     circuit: Circuit
     waiting_until: datetime | None = Field(description="When the job asks it again; null where it does not wait.")
+    calls_saved: int = Field(description="Answers that were taken over from earlier jobs instead of bought.")
+    verifies_email: bool = Field(description="It is asked of the e-mail addresses that the others find.")
 
     @classmethod
     def of(cls, provider: JobProvider) -> Self:
@@ -174,6 +62,8 @@ class JobProviderOut(BaseModel):
             errors=provider.errors,
             circuit=provider.circuit,
             waiting_until=provider.waiting_until,
+            calls_saved=provider.reused,
+            verifies_email=provider.verifies,
         )
 
 
@@ -213,7 +103,9 @@ class JobOut(BaseModel):
                     "on_outage": "wait",
                     "max_wait_seconds": 86400,
                     "max_credits": 5000,
+                    "max_credits_per_record": None,
                     "min_confidence": 0.5,
+                    "reuse_within_seconds": 0,
                     "counts": {
                         "total": 529,
                         "pending": 120,
@@ -232,6 +124,8 @@ class JobOut(BaseModel):
                             "errors": 0,
                             "circuit": "closed",
                             "waiting_until": None,
+                            "calls_saved": 0,
+                            "verifies_email": False,
                         }
                     ],
                     "workflow": {"id": f"enrichment-job/{_ID}", "run_id": _RUN_ID, "url": None},
@@ -257,7 +151,9 @@ class JobOut(BaseModel):
     on_outage: Literal["wait", "skip"]
     max_wait_seconds: float
     max_credits: int | None
+    max_credits_per_record: int | None
     min_confidence: float
+    reuse_within_seconds: float
     counts: CountsOut
     credits: JobCreditsOut
     providers: list[JobProviderOut] = Field(description="In the order in which they are asked.")
@@ -280,7 +176,9 @@ class JobOut(BaseModel):
             on_outage=job.on_outage,
             max_wait_seconds=job.max_wait_seconds,
             max_credits=job.max_credits,
+            max_credits_per_record=job.max_credits_per_record,
             min_confidence=job.min_confidence,
+            reuse_within_seconds=job.reuse_within_seconds,
             counts=CountsOut(
                 total=job.total,
                 pending=service.pending(job),
@@ -304,8 +202,26 @@ class ValueOut(BaseModel):
 
     value: JsonValue
     provider: str
+    order: int = Field(description="The provider's place among those of the job, from 1.")
     confidence: float
+    credits: int = Field(description="What the answer cost, with all its fields.")
     fetched_at: datetime
+    age_seconds: float = Field(description="How old the answer was when this job took it over; 0 where it was bought.")
+    run_id: UUID | None = Field(description="The workflow run that asked.")
+
+    @classmethod
+    def of(cls, value: Value, *, is_follower: bool) -> Self:
+        answer = value.answer
+        return cls(
+            value=value.value,
+            provider=answer.provider,
+            order=answer.order,
+            confidence=value.confidence,
+            credits=0 if is_follower else answer.credits,
+            fetched_at=answer.answered_at,
+            age_seconds=(answer.reused_at - answer.answered_at).total_seconds() if answer.reused_at else 0,
+            run_id=answer.run_id,
+        )
 
 
 class AttemptOut(BaseModel):
@@ -313,15 +229,24 @@ class AttemptOut(BaseModel):
 
     provider: str
     outcome: Outcome = Field(
-        description="`reused`: the answer was bought for another record of the job, or by the job that it retries."
+        description="`reused`: the answer was bought for another record of the job, or by an earlier job."
     )
+    reason: str | None = Field(description="More of it, e.g. `nothing_wanted`, `email_invalid`, `malformed_response`.")
     credits: int
     at: datetime
+    run_id: UUID | None = Field(description="The workflow run that asked.")
 
     @classmethod
     def of(cls, attempt: Attempt) -> Self:
         return cls.model_validate(
-            {"provider": attempt.provider, "outcome": attempt.outcome, "credits": attempt.credits, "at": attempt.at}
+            {
+                "provider": attempt.provider,
+                "outcome": attempt.outcome,
+                "reason": attempt.reason,
+                "credits": attempt.credits,
+                "at": attempt.at,
+                "run_id": attempt.run_id,
+            }
         )
 
 
@@ -333,38 +258,50 @@ class RecordErrorOut(BaseModel):
     message: str
 
 
+_RECORD: dict[str, Any] = {
+    "key": "row-1",
+    "input": {"domain": "example.com", "name": "Example"},
+    "status": "partial",
+    "fields": {
+        "industry": {
+            "value": "Software",
+            "provider": "hunter",
+            "order": 2,
+            "confidence": 1.0,
+            "credits": 2,
+            "fetched_at": "2026-11-21T09:30:01.000000Z",
+            "age_seconds": 0,
+            "run_id": _RUN_ID,
+        }
+    },
+    "missing": {"ticker": "unknown"},
+    "reason": None,
+    "attempts": [
+        {
+            "provider": "hunter",
+            "outcome": "found",
+            "reason": None,
+            "credits": 2,
+            "at": "2026-11-21T09:30:01.000000Z",
+            "run_id": _RUN_ID,
+        }
+    ],
+    "error": None,
+}
+
+
 class RecordOut(BaseModel):
     """A record of a job and what is known of it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "key": "row-1",
-                    "input": {"domain": "example.com", "name": "Example"},
-                    "status": "matched",
-                    "fields": {
-                        "industry": {
-                            "value": "Software",
-                            "provider": "hunter",
-                            "confidence": 1.0,
-                            "fetched_at": "2026-11-21T09:30:01.000000Z",
-                        }
-                    },
-                    "reason": None,
-                    "attempts": [
-                        {"provider": "hunter", "outcome": "found", "credits": 2, "at": "2026-11-21T09:30:01.000000Z"}
-                    ],
-                    "error": None,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_RECORD]})
 
     key: str
     input: dict[str, JsonValue] = Field(description="As it came.")
     status: RecordStatus
     fields: dict[str, ValueOut]
+    missing: dict[str, str] = Field(
+        description="Why each wanted field has no value: `unknown`, `low_confidence`, `pending`, or as in `reason`."
+    )
     reason: str | None = Field(description="Why something is missing, e.g. `invalid_input`, `provider_unavailable`.")
     attempts: list[AttemptOut]
     error: RecordErrorOut | None
@@ -375,19 +312,26 @@ class RecordOut(BaseModel):
             key=record.key,
             input=dict(record.input),
             status=record.status,
-            fields={
-                name: ValueOut(
-                    value=value.value,
-                    provider=value.provider,
-                    confidence=value.confidence,
-                    fetched_at=value.fetched_at,
-                )
-                for name, value in record.fields.items()
-            },
+            fields={name: ValueOut.of(value, is_follower=record.is_follower) for name, value in record.fields.items()},
+            missing=dict(record.missing),
             reason=record.reason,
             attempts=[AttemptOut.of(attempt) for attempt in record.attempts],
             error=RecordErrorOut.model_validate(record.error) if record.error else None,
         )
+
+
+class LookupOut(BaseModel):
+    """What came of looking one record up."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"job_id": _ID, "credits": 2, "record": _RECORD}]})
+
+    job_id: UUID = Field(description="The job of this record.")
+    credits: int = Field(description="What it cost.")
+    record: RecordOut
+
+    @classmethod
+    def of(cls, job: Job, record: Record) -> Self:
+        return cls(job_id=job.id, credits=job.charged, record=RecordOut.of(record))
 
 
 class RecordCursor(Cursor):

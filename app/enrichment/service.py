@@ -12,7 +12,8 @@ from app.db import OwnRead, Session, Sessions
 from app.enrichment import repository
 from app.enrichment.errors import JobCancelling, JobFinished
 from app.enrichment.repository import DesiredState, Job, JobFilter, RecordStatus, StoredRecord
-from app.enrichment.waterfall import REUSED, StoredAnswer, Value, merge
+from app.enrichment.traces import ERASED
+from app.enrichment.waterfall import OPEN_OUTCOMES, StoredAnswer, Value, gaps, merge
 from app.errors import NotFound
 from app.outbox import service as outbox
 from app.providers.ports import JsonValue
@@ -23,26 +24,31 @@ WaitingFor: TypeAlias = Literal["outage", "quota", "credits", "pause"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A provider's turn with a record. `outcome` is "reused" where the answer was bought for another record, or by the
-    job that this one retries."""
+    """A provider's turn with a record. `outcome` is "reused" where the answer was bought for another record, or by an
+    earlier job."""
 
     provider: str
     outcome: str
+    reason: str | None
     credits: int
     at: datetime
+    run_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record with what is known of it so far."""
+    """A record with what is known of it so far. `missing` says of each wanted field without a value why; another record
+    paid where `is_follower`."""
 
     position: int
     key: str
     input: Mapping[str, JsonValue]
     status: RecordStatus
     fields: Mapping[str, Value]
+    missing: Mapping[str, str]
     reason: str | None
     attempts: Sequence[Attempt]
+    is_follower: bool
     error: Mapping[str, str] | None
 
 
@@ -175,22 +181,40 @@ async def _steer(sessions: Sessions, caller: Caller, job_id: UUID, verb: str, de
 
 def _record(job: Job, stored: StoredRecord, answers: Sequence[StoredAnswer]) -> Record:
     is_follower = stored.leader != stored.position
+    values = merge(job.fields, answers, job.min_confidence)
     return Record(
         position=stored.position,
         key=stored.key,
         input=stored.input,
         status=stored.status,
-        fields=merge(job.fields, answers, job.min_confidence),
+        fields=values,
+        missing=_missing(job, stored, values, answers),
         reason=stored.reason,
         attempts=[
             Attempt(
                 answer.provider,
-                REUSED if is_follower or answer.reason == REUSED else answer.outcome,
+                "reused" if is_follower or answer.reused_at else answer.outcome,
+                answer.reason,
                 0 if is_follower else answer.credits,
                 answer.answered_at,
+                answer.run_id,
             )
             for answer in answers
-            if answer.outcome != "retrying"
+            if answer.outcome not in OPEN_OUTCOMES and answer.reason != ERASED
         ],
+        is_follower=is_follower,
         error=stored.error,
     )
+
+
+def _missing(
+    job: Job, stored: StoredRecord, values: Mapping[str, Value], answers: Sequence[StoredAnswer]
+) -> Mapping[str, str]:
+    if stored.status == "pending":
+        return {field: "pending" for field in job.fields if field not in values}
+    if stored.reason == ERASED:
+        return dict.fromkeys(job.fields, ERASED)
+    reasons = gaps(job.fields, values, answers, job.min_confidence)
+    if stored.status in ("cancelled", "failed") and stored.reason is not None:
+        return dict.fromkeys(reasons, stored.reason)
+    return reasons

@@ -7,10 +7,13 @@ from uuid import UUID
 
 from app.credits import service as credits
 from app.db import Session, Sessions
-from app.enrichment import lookup_repository as repository
-from app.enrichment import waiting
-from app.enrichment.lookup_repository import FinishedJob
+from app.enrichment import hit_rates_repository as hit_rates
+from app.enrichment import letters, waiting
+from app.enrichment import repository as jobs
+from app.enrichment import settle_repository as repository
+from app.enrichment.settle_repository import FinishedJob
 from app.enrichment.standing import standings
+from app.enrichment.start import hand_on
 from app.webhooks import service as webhooks
 from app.webhooks.service import EventType
 from workflows.contracts.enrichment import Settled
@@ -52,9 +55,20 @@ async def settle(
         job_ended = await repository.finish(
             session, job_id, status=status, error=error, records=record_status, ended=ended
         )
+        await letters.job_ended(
+            session,
+            workspace_id,
+            job_id,
+            unfinished=record_status if ended else None,
+            is_retry=job.is_retry,
+            run_id=job.run_id,
+        )
         await waiting.stop(session, workspace_id, job_id)
         await _tell(session, workspace_id, job_id, status, error, job.charged, job_ended)
         standing = await standings(session, job_id)
+        await hand_on(session, workspace_id)
+        await hit_rates.learn(session, job_id)
+        await jobs.announce_end(session, job_id)
         await credits.release(
             session,
             workspace_id,

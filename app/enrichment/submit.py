@@ -3,10 +3,8 @@
 A new request and a retry of an older job differ only in where their rows come from.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from uuid import UUID
 
 from app.audit_log import service as audit_log
@@ -15,27 +13,21 @@ from app.credentials import service as credentials
 from app.credits import service as credits
 from app.credits.errors import InsufficientCredits
 from app.db import Session, Sessions, new_id
+from app.enrichment import letters, staging
 from app.enrichment import repository as jobs
 from app.enrichment import submit_repository as repository
 from app.enrichment.errors import JobNotFinished, NothingToRetry
-from app.enrichment.intake import InputRow, Intake
-from app.enrichment.options import Choice, JobOptions, choose, with_defaults
+from app.enrichment.intake import Intake
+from app.enrichment.options import Choice, JobOptions, choose
 from app.enrichment.repository import Job
 from app.enrichment.start import start_job
 from app.enrichment.submit_repository import Staged
-from app.errors import Detail, InvalidRequest, NotFound
+from app.errors import NotFound
 from app.idempotency import service as idempotency
 from app.idempotency.answers import Once, Remembered
 from app.providers.ports import SUBJECT_KEYS, Offer
 from app.settings import EnrichmentSettings
 from app.workspaces import service as workspaces
-
-# Rows that are parsed, normalised and sent to PostgreSQL at a time: what a submission holds in memory.
-_BATCH = 1000
-# Rows that are made sooner than a thread is woken.
-_FEW = 20
-# Invalid rows that a strict request is told about.
-_REFUSALS_TOLD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +74,10 @@ async def submit(
     async with sessions.for_workspace(door.caller.workspace_id) as session:
         if first := await _first_answer(session, door):
             return first
-        own_offers = await credentials.offers_to(session, door.caller.workspace_id, offers)
-        options = with_defaults(options, own_offers, door.default_providers)
-        choice = choose(options, own_offers, within=within)
+        workspace_id, defaults = door.caller.workspace_id, door.default_providers
+        choice = await staging.choice(session, workspace_id, options, offers, defaults, within=within)
         await _refuse_without_credits(session, door, intake, options, choice)
-        invalid: list[InputRow] = []
-        await repository.create_stage(session)
-        rows = await repository.stage(session, _blocks(intake, invalid))
-        staged = await repository.staged(session, rows)
-        _refuse_same_keys(staged, intake)
-        if options.strict and invalid:
-            raise _refusal(intake, staged, invalid)
+        staged = await staging.stage(session, intake, strict=options.strict)
         return await _start(session, door, staged, options, choice, columns=intake.columns, retry_of=None)
 
 
@@ -104,22 +89,33 @@ async def retry(sessions: Sessions, door: Door, job_id: UUID, offers: Mapping[st
     async with sessions.for_workspace(door.caller.workspace_id) as session:
         if first := await _first_answer(session, door):
             return first
-        job = await jobs.job(session, job_id)
-        if job is None:
-            raise NotFound("There is no such job.")
-        if job.finished_at is None:
-            raise JobNotFinished("The job has not ended: wait for its end, or cancel it, before you retry it.")
-        offers = await credentials.offers_to(session, door.caller.workspace_id, offers)
-        options = _options_of(job, offers)
-        if not options.providers:
-            raise NothingToRetry("None of the job's providers is available now.")
-        await repository.create_stage(session)
-        rows = await repository.stage_retry(session, job_id)
-        staged = await repository.staged(session, rows)
-        if staged.total == 0:
-            raise NothingToRetry("No record of the job failed or was skipped in a way that another try could change.")
-        choice = choose(options, offers)
-        return await _start(session, door, staged, options, choice, columns=job.columns, retry_of=job_id)
+        return await retry_in(session, door, job_id, offers)
+
+
+async def retry_in(
+    session: Session, door: Door, job_id: UUID, offers: Mapping[str, Offer], *, positions: Sequence[int] | None = None
+) -> Submitted:
+    """`retry` in the caller's transaction, of the records at these positions alone where they are given. Their dead
+    letters are redriven.
+
+    Raises NotFound, JobNotFinished, NothingToRetry, InsufficientCredits, NoSuchWorkspace.
+    """
+    job = await jobs.job(session, job_id)
+    if job is None:
+        raise NotFound("There is no such job.")
+    if job.finished_at is None:
+        raise JobNotFinished("The job has not ended: wait for its end, or cancel it, before you retry it.")
+    offers = await credentials.offers_to(session, door.caller.workspace_id, offers)
+    options = _options_of(job, offers)
+    if not options.providers:
+        raise NothingToRetry("None of the job's providers is available now.")
+    await repository.create_stage(session)
+    rows = await repository.stage_retry(session, job_id, positions)
+    staged = await repository.staged(session, rows)
+    if staged.total == 0:
+        raise NothingToRetry("No record of the job failed or was skipped in a way that another try could change.")
+    choice = choose(options, offers)
+    return await _start(session, door, staged, options, choice, columns=job.columns, retry_of=job_id)
 
 
 async def _first_answer(session: Session, door: Door) -> Submitted | None:
@@ -142,8 +138,8 @@ async def _start(
     # The caller was let in before the rows were read: meanwhile the workspace may have been deleted.
     await workspaces.keep_open(session, door.caller.workspace_id)
     job_id = new_id()
-    worst_case = sum(records * choice.cost(inputs) for inputs, records in staged.leaders.items())
-    held = _limited(worst_case, options)
+    worst_case = choice.worst_case(staged.leaders)
+    held = options.limited(worst_case)
     await repository.insert_job(
         session,
         door.caller.workspace_id,
@@ -159,6 +155,7 @@ async def _start(
     )
     if retry_of is not None:
         await repository.keep_answers(session, door.caller.workspace_id, job_id, retry_of=retry_of)
+        await letters.tried_again(session, door.caller.workspace_id, job_id, retry_of=retry_of)
     await audit_log.record(
         session,
         door.caller.workspace_id,
@@ -195,46 +192,10 @@ async def _refuse_without_credits(
     session: Session, door: Door, intake: Intake, options: JobOptions, choice: Choice
 ) -> None:
     """A cheap look before the rows are read; what they cost exactly is known, and held, at the end."""
-    most = _limited(intake.total * choice.cost(SUBJECT_KEYS[choice.entity]), options)
+    most = options.limited(intake.total * choice.cost(SUBJECT_KEYS[choice.entity]))
     available = (await credits.balance(session, door.caller.workspace_id)).available
     if available < 0 or (available == 0 and most > 0):
         raise InsufficientCredits(most, available)
-
-
-def _limited(credit: int, options: JobOptions) -> int:
-    return credit if options.max_credits is None else min(credit, options.max_credits)
-
-
-async def _blocks(intake: Intake, invalid: list[InputRow]) -> AsyncIterator[bytes]:
-    """The rows, made in a thread where they are many, as blocks for COPY; the first invalid ones are collected on the
-    way."""
-    rows = intake.rows()
-
-    def next_block() -> bytes:
-        batch = list(islice(rows, _BATCH))
-        room = _REFUSALS_TOLD - len(invalid)
-        invalid.extend(islice((row for row in batch if row.error), room))
-        return repository.encode(batch)
-
-    if intake.total <= _FEW:
-        yield next_block()
-        return
-    while block := await asyncio.to_thread(next_block):
-        yield block
-
-
-def _refuse_same_keys(staged: Staged, intake: Intake) -> None:
-    if staged.duplicates:
-        places = [(intake.place_of_key(first), intake.place_of_key(second)) for first, second in staged.duplicates]
-        details = [Detail(second, f"This is the key of {first} already.") for first, second in places]
-        raise InvalidRequest(f"Keys must be unique: {' and '.join(places[0])} are the same.", details=details)
-
-
-def _refusal(intake: Intake, staged: Staged, invalid: Sequence[InputRow]) -> InvalidRequest:
-    details = [Detail(intake.place(row.position, row.error.field), row.error.message) for row in invalid if row.error]
-    return InvalidRequest(
-        f"{staged.invalid} of {staged.total} records cannot be looked up, and the request is strict.", details=details
-    )
 
 
 def _options_of(job: Job, offers: Mapping[str, Offer]) -> JobOptions:

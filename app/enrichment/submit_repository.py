@@ -16,7 +16,6 @@ from app.db import Session
 from app.enrichment.intake import INVALID_INPUT, InputRow
 from app.enrichment.models import enrichment_job_providers, enrichment_jobs
 from app.enrichment.options import Choice, JobOptions
-from app.enrichment.waterfall import REUSED
 from app.errors import Unavailable
 from app.settings import EnrichmentSettings
 
@@ -71,6 +70,7 @@ _STAGE_RETRY = text("""
            (SELECT string_agg(name, ',' ORDER BY name) FROM json_object_keys(r.subject) AS name)
     FROM enrichment_records AS r
     WHERE r.job_id = :job_id AND r.subject_key IS NOT NULL
+      AND (CAST(:positions AS int[]) IS NULL OR r.position = ANY(CAST(:positions AS int[])))
       AND (r.status = 'failed'
            OR r.status IN ('partial', 'not_found')
               AND EXISTS (SELECT FROM enrichment_answers AS a
@@ -80,9 +80,9 @@ _STAGE_RETRY = text("""
 """)
 # A record is known by its key; its answers are those of its leader, which may be another in each of the jobs.
 _KEEP_ANSWERS = text("""
-    INSERT INTO enrichment_answers (workspace_id, job_id, position, provider, outcome, reason, found, answered_at)
-    SELECT :workspace_id, :job_id, r.position, a.provider, a.outcome,
-           CASE a.outcome WHEN 'found' THEN :reused ELSE a.reason END, a.found, a.answered_at
+    INSERT INTO enrichment_answers (workspace_id, job_id, position, provider, outcome, reason, found, answered_at,
+                                    reused_at, run_id)
+    SELECT :workspace_id, :job_id, r.position, a.provider, a.outcome, a.reason, a.found, a.answered_at, now(), a.run_id
     FROM enrichment_records AS r
          JOIN enrichment_records AS earlier ON earlier.job_id = :retry_of AND earlier.key = r.key
          JOIN enrichment_answers AS a ON a.job_id = :retry_of AND a.position = earlier.leader
@@ -127,9 +127,11 @@ async def stage(session: Session, blocks: AsyncIterator[bytes]) -> int:
     return cursor.rowcount
 
 
-async def stage_retry(session: Session, job_id: UUID) -> int:
-    """Stage the records of a job that another try may change, numbered anew in their order; how many they are."""
-    return (await session.execute(_STAGE_RETRY, {"job_id": job_id})).rowcount
+async def stage_retry(session: Session, job_id: UUID, positions: Sequence[int] | None = None) -> int:
+    """Stage the records of a job that another try may change, numbered anew in their order; how many they are. Those at
+    these positions alone, where they are given."""
+    values = {"job_id": job_id, "positions": None if positions is None else list(positions)}
+    return (await session.execute(_STAGE_RETRY, values)).rowcount
 
 
 async def staged(session: Session, rows: int) -> Staged:
@@ -206,8 +208,7 @@ async def insert_job(
 async def keep_answers(session: Session, workspace_id: UUID, job_id: UUID, *, retry_of: UUID) -> None:
     """Give the records of the job what its providers answered about them in the job that it retries: they are asked
     for what they did not answer, and nothing is paid twice."""
-    parameters = {"workspace_id": workspace_id, "job_id": job_id, "retry_of": retry_of, "reused": REUSED}
-    await session.execute(_KEEP_ANSWERS, parameters)
+    await session.execute(_KEEP_ANSWERS, {"workspace_id": workspace_id, "job_id": job_id, "retry_of": retry_of})
 
 
 def _line(row: InputRow) -> str:

@@ -1,6 +1,7 @@
 """The SQL of remembered answers."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, select, text
 
@@ -13,6 +14,11 @@ _SWEEP = text("""
     DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM idempotency_keys WHERE created_at < now() - CAST(:keep AS interval)
         ORDER BY created_at LIMIT :limit))
+""")
+_REMOVE_LIKE = text("""
+    DELETE FROM idempotency_keys
+    WHERE workspace_id = :workspace_id
+      AND lower(concat_ws(' ', key, headers, data)) LIKE ANY (CAST(:like AS text[]))
 """)
 
 
@@ -49,6 +55,11 @@ async def replace(session: Session, scope: Scope, key: str, fingerprint: bytes, 
             data=answer.data,
         )
     )
+
+
+async def remove_like(session: Session, workspace_id: UUID, like: list[str]) -> int:
+    """Delete the answers of a workspace that one of the patterns fits, or their keys; how many."""
+    return (await session.execute(_REMOVE_LIKE, {"workspace_id": workspace_id, "like": like})).rowcount
 
 
 async def sweep(session: Session, *, keep: timedelta, limit: int) -> int:

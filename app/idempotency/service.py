@@ -55,6 +55,12 @@ async def remember(session: Session, once: Once, answer: Remembered) -> None:
     await repository.replace(session, once.scope, once.key, once.fingerprint, answer)
 
 
+async def forget(session: Session, workspace_id: UUID, like: list[str]) -> int:
+    """Forget each answer of the workspace that one of the patterns of LIKE fits, in lower case, or the key that the
+    caller chose; how many. Such a request is a new one when it comes again."""
+    return await repository.remove_like(session, workspace_id, like)
+
+
 async def sweep(platform_sessions: Sessions, *, batch: int = 1000, max_batches: int = 10) -> int:
     """Forget answers older than a week, at most `batch` × `max_batches`, a transaction a batch; how many."""
     forget = partial(repository.sweep, keep=KEPT, limit=batch)

@@ -130,15 +130,38 @@ def _sandbox(addresses: Addresses) -> dict[str, str]:
     # The sandbox has no quotas, unless it is told to; a vendor that the user has named instead has.
     unlimited = {
         f"HOLDFAST_PROVIDERS__{vendor}__QUOTAS": "[]"
-        for vendor in ("HUNTER", "APOLLO")
+        for vendor in (
+            "HUNTER",
+            "HUNTER_VERIFIER",
+            "APOLLO",
+            "CLEARBIT",
+            "PEOPLEDATALABS",
+            "GLEIF",
+            "WIKIDATA",
+            "EDGAR",
+            "GITHUB",
+            "RDAP",
+        )
         if f"HOLDFAST_PROVIDERS__{vendor}__BASE_URL" not in os.environ
     }
     return {
         **unlimited,
         "HOLDFAST_PROVIDERS__HUNTER__BASE_URL": f"{addresses.sandbox_url}/hunter/v2",
         "HOLDFAST_PROVIDERS__HUNTER__API_KEY": "sandbox-key",
+        "HOLDFAST_PROVIDERS__HUNTER_VERIFIER__BASE_URL": f"{addresses.sandbox_url}/hunter/v2",
+        "HOLDFAST_PROVIDERS__HUNTER_VERIFIER__API_KEY": "sandbox-key",
         "HOLDFAST_PROVIDERS__APOLLO__BASE_URL": f"{addresses.sandbox_url}/apollo/api/v1",
         "HOLDFAST_PROVIDERS__APOLLO__API_KEY": "sandbox-key",
+        "HOLDFAST_PROVIDERS__CLEARBIT__BASE_URL": f"{addresses.sandbox_url}/clearbit",
+        "HOLDFAST_PROVIDERS__CLEARBIT__API_KEY": "sandbox-key",
+        "HOLDFAST_PROVIDERS__CLEARBIT__POLL_SECONDS": "2",
+        "HOLDFAST_PROVIDERS__PEOPLEDATALABS__BASE_URL": f"{addresses.sandbox_url}/peopledatalabs/v5",
+        "HOLDFAST_PROVIDERS__PEOPLEDATALABS__API_KEY": "sandbox-key",
+        "HOLDFAST_PROVIDERS__GLEIF__BASE_URL": f"{addresses.sandbox_url}/gleif/api/v1",
+        "HOLDFAST_PROVIDERS__WIKIDATA__BASE_URL": f"{addresses.sandbox_url}/wikidata",
+        "HOLDFAST_PROVIDERS__EDGAR__BASE_URL": f"{addresses.sandbox_url}/edgar",
+        "HOLDFAST_PROVIDERS__GITHUB__BASE_URL": f"{addresses.sandbox_url}/github",
+        "HOLDFAST_PROVIDERS__RDAP__BASE_URL": f"{addresses.sandbox_url}/rdap",
         "HOLDFAST_PROVIDERS__WEBSITE__BASE_URL": f"{addresses.sandbox_url}/website",
         "HOLDFAST_PROVIDERS__DNS__RESOLVER": f"{LOOPBACK}:{addresses.dns_port}",
     }

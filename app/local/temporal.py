@@ -21,6 +21,8 @@ _DYNAMIC_CONFIG = {
     "matching.numTaskqueueWritePartitions": "1",
     # The default rounds timers and retries up to about a second.
     "history.timerProcessorMaxTimeShift": '"50ms"',
+    # Each task of a workflow waits for its turn to be read: by default there are 20 a second.
+    "history.transferProcessorMaxPollRPS": "1000",
 }
 
 

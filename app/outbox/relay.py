@@ -11,12 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
-from temporalio.common import (
-    Priority,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -25,9 +20,7 @@ from app.errors import Unavailable
 from app.outbox import repository
 from app.outbox.repository import Command
 from app.settings import OutboxSettings, TemporalSettings
-from app.temporal import reaching_temporal
-from workflows import options
-from workflows.attributes import PROCESS, WORKSPACE_ID
+from app.temporal import reaching_temporal, start_options
 
 log = structlog.get_logger(__name__)
 
@@ -52,8 +45,7 @@ class Relay:
         self._engine = engine
         self._client = client
         self._settings = settings
-        self._queue = temporal.task_queue_prefix + options.WORKFLOWS
-        self._weights = temporal.fairness_weights
+        self._temporal = temporal
         self._id = new_id()
         self._due = asyncio.Event()
         self._oldest = Gauge(
@@ -126,23 +118,12 @@ class Relay:
             command.body["workflow"],
             command.body["argument"],
             id=command.workflow_id,
-            task_queue=self._queue,
-            task_timeout=options.WORKFLOW_TASK_TIMEOUT,
             id_reuse_policy=(
                 WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
             ),
             static_summary=command.body["summary"],
-            # Inherited by all that the workflow starts: its activities, and the run that it continues as.
-            priority=Priority(
-                fairness_key=str(command.workspace_id), fairness_weight=self._weights.get(command.workspace_id)
-            ),
-            search_attributes=TypedSearchAttributes(
-                [
-                    SearchAttributePair(WORKSPACE_ID, str(command.workspace_id)),
-                    SearchAttributePair(PROCESS, command.body["process"]),
-                ]
-            ),
             rpc_timeout=_RPC_TIMEOUT,
+            **start_options(self._temporal, command.workspace_id, command.body["process"]),
         )
 
     async def _postpone(self, session: Session, command: Command, error: str) -> None:

@@ -25,10 +25,14 @@ class Command:
     created_at: datetime
 
 
-# Text, because the runtime role may write commands and not read them: no RETURNING.
+# Text, because the runtime role may write commands and not read them: no RETURNING. Heard by relays: what is announced
+# in the command's transaction arrives when the command can be seen.
 _ADD = text("""
-    INSERT INTO outbox_commands (workspace_id, workflow_id, kind, body)
-    VALUES (:workspace_id, :workflow_id, :kind, CAST(:body AS jsonb))
+    WITH added AS (
+        INSERT INTO outbox_commands (workspace_id, workflow_id, kind, body)
+        VALUES (:workspace_id, :workflow_id, :kind, CAST(:body AS jsonb))
+    )
+    SELECT pg_notify('holdfast_outbox', '')
 """)
 # Only the oldest command of a workflow can be claimed, so commands to one workflow go in order.
 _CLAIM = text("""
@@ -58,8 +62,6 @@ _OLDEST = text("""
            count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
     FROM outbox_commands
 """)
-# Heard by relays; sent in the command's transaction, so it arrives when the command can be seen.
-_NOTIFY = text("SELECT pg_notify('holdfast_outbox', '')")
 
 
 async def add(session: Session, workspace_id: UUID, workflow_id: str, kind: str, body: dict[str, Any]) -> None:
@@ -72,7 +74,6 @@ async def add(session: Session, workspace_id: UUID, workflow_id: str, kind: str,
             "body": orjson.dumps(body).decode(),
         },
     )
-    await session.execute(_NOTIFY)
 
 
 async def claim(session: Session, claimer: UUID, *, lease_seconds: float, limit: int) -> list[Command]:

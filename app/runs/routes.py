@@ -6,11 +6,11 @@ from fastapi import APIRouter, Path, Query
 
 from app.auth.dependencies import caller, superadmin
 from app.auth.permissions import Caller, Person
-from app.deps import TemporalDep
+from app.deps import SessionsDep, TemporalDep
 from app.envelope import Envelope, ListEnvelope, envelope, list_envelope
 from app.pagination import CursorText, Limit, Page
 from app.runs import service
-from app.runs.schemas import AnyRunOut, RunCursor, RunDetailOut, RunOut
+from app.runs.schemas import AnyRunOut, OwnRunOut, RunCursor, RunDetailOut
 from app.runs.service import Process, Run, RunFilter, Runs, RunStatus
 
 router = APIRouter(tags=["Runs"])
@@ -26,17 +26,20 @@ StatusFilter = Annotated[RunStatus | None, Query(description="Only runs with thi
 async def list_runs(
     caller: RunsReader,
     temporal: TemporalDep,
+    sessions: SessionsDep,
     process: ProcessFilter = None,
     status: StatusFilter = None,
     limit: Limit = 50,
     cursor: CursorText = None,
-) -> ListEnvelope[RunOut]:
+) -> ListEnvelope[OwnRunOut]:
     """What runs first, then what ended, the latest first, for as long as Temporal keeps it. A run is listed within a
-    second of its start. One that went on as a new run is listed as that."""
+    second of its start. One that went on as a new run is listed as that. Each says how many dead letters are open of
+    its work."""
     runs = await service.list_runs(
         temporal, caller.workspace_id, RunFilter(process, status), after=_after(cursor), limit=limit
     )
-    return list_envelope(_page(runs).map(RunOut.of))
+    own = await service.with_dead_letters(sessions, caller.workspace_id, runs.runs)
+    return list_envelope(Page([OwnRunOut.of_own(each) for each in own], _page(runs).next_cursor))
 
 
 @router.get(
@@ -48,9 +51,12 @@ async def get_run(
     caller: RunsReader,
     workflow_id: Annotated[str, Path(max_length=200, description="As in the list; its `/` may be encoded or not.")],
     temporal: TemporalDep,
+    sessions: SessionsDep,
 ) -> Envelope[RunDetailOut]:
     """With what it waits for: which activity, of which provider, why its last attempt failed and when the next is."""
-    return envelope(RunDetailOut.of_detail(await service.get_run(temporal, caller.workspace_id, workflow_id)))
+    detail = await service.get_run(temporal, caller.workspace_id, workflow_id)
+    [own] = await service.with_dead_letters(sessions, caller.workspace_id, [detail.run])
+    return envelope(RunDetailOut.of_detail(detail, own))
 
 
 @router.get(

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from app.pagination import Cursor
-from app.runs.service import PendingActivity, Run, RunDetail, RunStatus
+from app.runs.service import OwnRun, PendingActivity, Run, RunDetail, RunStatus
 
 _JOB = "019d6f0e-4f3a-7c21-9a51-0d8c5c2f7a10"
 _EXAMPLE: dict[str, JsonValue] = {
@@ -74,7 +74,19 @@ class PendingActivityOut(BaseModel):
         )
 
 
-class RunDetailOut(RunOut):
+class OwnRunOut(RunOut):
+    """A run of a workflow of the workspace."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "dead_letters": 3}]})
+
+    dead_letters: int = Field(description="Open ones of its work: of the records of its job.")
+
+    @classmethod
+    def of_own(cls, own: OwnRun) -> Self:
+        return cls(**dict(RunOut.of(own.run)), dead_letters=own.dead_letters)
+
+
+class RunDetailOut(OwnRunOut):
     """A run of a workflow, and what it waits for."""
 
     model_config = ConfigDict(
@@ -82,6 +94,7 @@ class RunDetailOut(RunOut):
             "examples": [
                 {
                     **_EXAMPLE,
+                    "dead_letters": 3,
                     "summary": "job 5c2f7a10 · 529 records",
                     "pending_activities": [
                         {
@@ -101,9 +114,9 @@ class RunDetailOut(RunOut):
     pending_activities: list[PendingActivityOut]
 
     @classmethod
-    def of_detail(cls, detail: RunDetail) -> Self:
+    def of_detail(cls, detail: RunDetail, own: OwnRun) -> Self:
         return cls(
-            **dict(RunOut.of(detail.run)),
+            **dict(OwnRunOut.of_own(own)),
             summary=detail.summary,
             pending_activities=[PendingActivityOut.of(each) for each in detail.pending],
         )

@@ -18,13 +18,15 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from app.db import Sessions
+from app.deadletters import service as deadletters
 from app.errors import AppError, NotFound, Unavailable
 from app.redaction import redact_text
 from app.temporal import reaching_temporal
 from workflows import ids, options
 from workflows.attributes import OUTCOME, PROCESS, PROVIDER, WORKSPACE_ID
 
-Process = Literal["enrichment", "credentials", "workspaces", "ledger"]
+Process = Literal["enrichment", "erasures", "credentials", "workspaces", "ledger", "deadletters", "webhook"]
 RunStatus = Literal["running", "completed", "failed", "cancelled", "terminated", "timed_out"]
 
 # Somebody waits for the answer.
@@ -89,6 +91,14 @@ class RunDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnRun:
+    """A run of a workspace, and how many dead letters are open of its work."""
+
+    run: Run
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunFilter:
     """Which runs a list shows."""
 
@@ -134,6 +144,17 @@ async def get_run(client: Client, workspace_id: UUID, workflow_id: str) -> RunDe
     if run.workspace_id != workspace_id:
         raise _no_such_run()
     return RunDetail(run, summary, [_pending(each) for each in description.raw_description.pending_activities])
+
+
+async def with_dead_letters(sessions: Sessions, workspace_id: UUID, runs: Sequence[Run]) -> list[OwnRun]:
+    """These runs of the workspace, in their order. Raises Unavailable."""
+    counts = await deadletters.open_within(sessions, workspace_id, [_work_of(run) for run in runs])
+    return [OwnRun(run, counts.get(_work_of(run), 0)) for run in runs]
+
+
+def _work_of(run: Run) -> str:
+    """What a dead letter's payload begins with that is of the run's work: the id of the job, of the endpoint."""
+    return run.workflow_id.partition("/")[2]
 
 
 def _query(workspace_id: UUID | None, wanted: RunFilter) -> str:

@@ -22,6 +22,8 @@ def upgrade() -> None:
     op.add_column("enrichment_answers", sa.Column("poll_at", sa.DateTime(timezone=True)))
     op.add_column("enrichment_answers", sa.Column("reused_at", sa.DateTime(timezone=True)))
     op.add_column("enrichment_answers", sa.Column("run_id", sa.Uuid()))
+    # It said so in the place of a reason.
+    op.execute("UPDATE enrichment_answers SET reused_at = answered_at, reason = NULL WHERE reason = 'reused'")
     _outcomes(f"{FINAL}, 'retrying', 'pending', 'unverified'")
     op.create_index(
         "ix_enrichment_records_subjects",
@@ -62,6 +64,7 @@ def downgrade() -> None:
     # What is not final is asked again; of what was found but not verified the address is as good as before.
     op.execute("UPDATE enrichment_answers SET outcome = 'retrying', found = NULL WHERE outcome = 'pending'")
     op.execute("UPDATE enrichment_answers SET outcome = 'found' WHERE outcome = 'unverified'")
+    op.execute("UPDATE enrichment_answers SET reason = 'reused' WHERE reused_at IS NOT NULL AND outcome = 'found'")
     _outcomes(f"{FINAL}, 'retrying'")
     for column in ("run_id", "reused_at", "poll_at", "handle"):
         op.drop_column("enrichment_answers", column)

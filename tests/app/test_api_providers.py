@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from app.providers.ports import FIELDS
+from app.providers.ports import FIELDS, SUBJECT_KEYS
 from tests.api import new_tenant, owner_sessions, running_api
 from tests.servers import Database
 
@@ -23,6 +23,27 @@ async def test_a_provider_says_what_it_can_fill_and_costs(database: Database):
     for provider in by_name.values():
         assert provider["entities"] == list(provider["fields"])
         assert all(set(names) <= set(FIELDS[entity]) for entity, names in provider["fields"].items())
+        assert provider["lookup_keys"].keys() == provider["bulk"].keys() == provider["fields"].keys()
+        for entity, alternatives in provider["lookup_keys"].items():
+            assert alternatives
+            assert all(keys and set(keys) <= set(SUBJECT_KEYS[entity]) for keys in alternatives)
+
+
+async def test_a_provider_says_how_it_is_called_and_what_its_vendor_charges(database: Database):
+    tenant = await new_tenant(database)
+    providers = {"apollo": {"quotas": [{"calls": 50, "seconds": 60}]}}
+    async with running_api(database, providers=providers) as client:
+        answer = await client.get("/api/v1/providers", headers=tenant.headers)
+    by_name = {each["name"]: each for each in answer.json()["data"]}
+    assert by_name["apollo"]["limits"] == [{"calls": 50, "seconds": 60}]
+    assert by_name["website"]["limits"] == []
+    assert by_name["hunter"]["limits"] == [{"calls": 15, "seconds": 1}, {"calls": 500, "seconds": 60}]
+    assert by_name["website"]["lookup_keys"] == {"company": [["domain"]]}
+    assert ["company_name", "full_name"] in by_name["hunter"]["lookup_keys"]["person"]
+    assert by_name["peopledatalabs"]["bulk"] == {"company": 100, "person": 100}
+    assert by_name["website"]["bulk"] == {"company": 1}
+    assert {name for name, each in by_name.items() if each["charges_on_miss"]} == {"clearbit"}
+    assert {name for name, each in by_name.items() if each["verifies_email"]} == {"hunter_verifier"}
 
 
 async def test_a_provider_that_was_never_called_is_closed_without_figures(database: Database):

@@ -26,6 +26,8 @@ RULES: dict[Permission, tuple[Role, bool]] = {
     "enrichment:read": ("viewer", True),
     "enrichment:write": ("member", True),
     "runs:read": ("viewer", True),
+    "dead_letters:read": ("viewer", True),
+    "dead_letters:write": ("member", True),
     "workspace:write": ("admin", False),
     "members:write": ("admin", False),
     "invitations:read": ("admin", False),
@@ -35,6 +37,8 @@ RULES: dict[Permission, tuple[Role, bool]] = {
     "credentials:read": ("admin", False),
     "credentials:write": ("admin", False),
     "audit_log:read": ("admin", True),
+    "erasures:read": ("admin", True),
+    "erasures:write": ("admin", True),
     "workspace:delete": ("owner", False),
 }
 

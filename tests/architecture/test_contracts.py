@@ -7,11 +7,13 @@ import pytest
 from temporalio import activity, workflow
 
 from activities.credentials import Credentials
+from activities.deadletters import Redriving
 from activities.enrichment import Enrichment
 from activities.ledger import Ledger
 from activities.workspaces import Closing
 from workflows.catalog import WORKFLOWS
 from workflows.contracts.credentials import CredentialActivities
+from workflows.contracts.deadletters import RedriveActivities
 from workflows.contracts.enrichment import EnrichmentActivities
 from workflows.contracts.ledger import LedgerActivities
 from workflows.contracts.workspaces import ClosingActivities
@@ -21,6 +23,7 @@ PLUGS: list[tuple[type[ABC], type]] = [
     (LedgerActivities, Ledger),
     (CredentialActivities, Credentials),
     (ClosingActivities, Closing),
+    (RedriveActivities, Redriving),
 ]
 
 

@@ -14,6 +14,8 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
     """One row for each table, by its name: of this workspace, with keys that nobody else has."""
     job_id = new_id()
     outage_id = new_id()
+    letter_id, redrive_id = new_id(), new_id()
+    event_id, endpoint_id, delivery_id = new_id(), new_id(), new_id()
     mine = {"workspace_id": workspace_id}
     of_job = {**mine, "job_id": job_id}
     of_user = {"user_id": job_id}
@@ -66,6 +68,13 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
             "leased": [0] * 51,
         },
         "provider_ramps": {"provider": f"provider-{job_id}", "closed_at": datetime.now(UTC), "leased": 1},
+        "provider_hit_rates": {
+            "provider": f"provider-{job_id}",
+            "entity": "company",
+            "field": "name",
+            "asked": 10,
+            "filled": 5,
+        },
         "provider_outages": {"id": outage_id, "provider": f"provider-{job_id}", "opened_at": datetime.now(UTC)},
         "outage_waits": {
             **mine,
@@ -75,7 +84,31 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
             "records": 1,
             "credits_held": 2,
         },
-        "events": {**mine, "id": new_id(), "type": "credits.low", "data": {"available": 10}},
+        "events": {**mine, "id": event_id, "type": "credits.low", "data": {"available": 10}},
+        "webhook_endpoints": {
+            **mine,
+            "id": endpoint_id,
+            "url": "https://example.com/hook",
+            "event_types": ["credits.low"],
+        },
+        "webhook_secrets": {
+            **mine,
+            "endpoint_id": endpoint_id,
+            "id": new_id(),
+            "kind": "signing",
+            "key_id": "1",
+            "wrapped_key": b"wrapped",
+            "ciphertext": b"sealed",
+        },
+        "webhook_deliveries": {**mine, "id": delivery_id, "endpoint_id": endpoint_id, "event_id": event_id},
+        "webhook_attempts": {
+            **mine,
+            "delivery_id": delivery_id,
+            "id": new_id(),
+            "started_at": datetime.now(UTC),
+            "milliseconds": 20,
+            "status": 200,
+        },
         "api_keys": {
             **mine,
             "id": new_id(),
@@ -152,6 +185,47 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
             "subject_key": "domain:example.com",
             "position": 1,
             "until": later,
+        },
+        "enrichment_raw_answers": {
+            **of_job,
+            "id": new_id(),
+            "provider": "hunter",
+            "first": 1,
+            "last": 1,
+            "oversized": 0,
+            "body": b"packed",
+        },
+        "dead_letters": {
+            **mine,
+            "id": letter_id,
+            "process": "enrichment",
+            "reference_id": f"{job_id}:1",
+            "payload_id": f"{job_id}:1",
+            "reason": "malformed",
+            "message": "A provider's answer could not be read, twice.",
+            "attempts": 1,
+        },
+        "dead_letter_redrives": {
+            **mine,
+            "id": redrive_id,
+            "total": 1,
+            "requested_by": new_id(),
+            "by_key": True,
+        },
+        "dead_letter_redrive_items": {
+            **mine,
+            "redrive_id": redrive_id,
+            "letter_id": letter_id,
+            "process": "enrichment",
+            "group_id": str(job_id),
+        },
+        "enrichment_erasures": {
+            **mine,
+            "id": new_id(),
+            "kind": "email",
+            "subject": "ann@example.com",
+            "digest": job_id.bytes,
+            "requested_by": new_id(),
         },
     }
 

@@ -11,13 +11,17 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
+from temporalio.client import Client
 
 from app.auth.permissions import ROLE_PERMISSIONS, Caller
 from app.credentials import service as credentials
 from app.credentials.repository import Credential
+from app.enrichment import erasures
+from app.enrichment.erasure_repository import Erasure
+from app.enrichment.traces import Trace
 from app.idempotency.answers import Remembered
 from app.providers.errors import CircuitOpen, InvalidQuery, ProviderError
-from app.providers.ports import Answer, Missed, Query
+from app.providers.ports import Answer, Missed, Pending, Query
 from app.settings import EnrichmentSettings
 from app.workspaces.service import delete_workspace
 from tests.app.credentials.sealed import KEYS, store
@@ -25,6 +29,8 @@ from tests.builders import make_job
 from tests.fakes import FakeSource
 from tests.servers import running_postgres, running_temporal
 from tests.stack import Stack, open_stack
+from tests.time_skipping import skipping_time
+from tests.workflows.planning import no_plan_at_hand
 from workflows import ids, options
 from workflows.contracts.ledger import LedgerAudit
 
@@ -38,6 +44,21 @@ async def waterfall(stack: Stack, alpha: FakeSource, beta: FakeSource) -> UUID:
     alpha.answer = lambda _: Missed()
     job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha, beta], chunk=10, window=2)
     async with stack.worker():
+        await stack.until_finished(job_id)
+    return job_id
+
+
+async def planned_at_hand(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> UUID:
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha])
+    async with stack.worker():
+        await stack.until_finished(job_id)
+    return job_id
+
+
+async def planned_elsewhere(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> UUID:
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha])
+    async with stack.worker():
+        await no_plan_at_hand(stack, job_id)
         await stack.until_finished(job_id)
     return job_id
 
@@ -96,6 +117,25 @@ async def waited_for_two_providers(stack: Stack, alpha: FakeSource, beta: FakeSo
             away.remove(provider)
         await stack.until_finished(job_id)
     return job_id
+
+
+async def slept_for_answers(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> UUID:
+    alpha.answer = lambda query: Missed() if query.handle else Pending(query.key, 0.5)
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha], chunk=20, window=2)
+    async with stack.worker():
+        await stack.until_finished(job_id)
+    return job_id
+
+
+async def queued_for_its_turn(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> UUID:
+    alpha.gate.clear()
+    first, second = [await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha]) for _ in range(2)]
+    async with stack.worker():
+        await stack.until(second, lambda job: job["run_id"] is not None)
+        alpha.gate.set()
+        for job_id in (first, second):
+            await stack.until_finished(job_id)
+    return second
 
 
 async def cancelled_in_the_temporal_ui(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> UUID:
@@ -173,19 +213,58 @@ async def _verified(stack: Stack) -> str:
     return workflow_id
 
 
+async def erased(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> str:
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha])
+    async with stack.worker():
+        await stack.until_finished(job_id)
+        return await _erased(stack)
+
+
+async def erased_while_a_job_ran(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> str:
+    """The time between the two looks is skipped."""
+    alpha.gate.clear()
+    await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha])
+    async with stack.worker():
+        workflow_id = await _erased(stack)
+        alpha.gate.set()
+    return workflow_id
+
+
+async def _erased(stack: Stack) -> str:
+    begun: list[Erasure] = []
+
+    def answer(erasure: Erasure) -> Remembered:
+        begun.append(erasure)
+        return Remembered(202, {}, None)
+
+    admin = Caller(stack.workspace_id, ROLE_PERMISSIONS["admin"], "admin", user_id=uuid4())
+    await erasures.start(stack.sessions, admin, Trace("domain", DOMAINS[0]), answer, once=None)
+    while not (await erasures.get_erasure(stack.sessions, stack.workspace_id, begun[0].id)).finished_at:
+        await asyncio.sleep(0.02)
+    workflow_id = ids.erasure(str(begun[0].id))
+    await stack.client.get_workflow_handle(workflow_id).result()
+    return workflow_id
+
+
 SCENES: list[Scene] = [
     waterfall,
+    planned_at_hand,
+    planned_elsewhere,
     continued_as_new,
     paused_and_resumed,
     cancelled_before_the_start,
     cancelled_in_an_outage,
     waited_for_two_providers,
+    slept_for_answers,
+    queued_for_its_turn,
     cancelled_in_the_temporal_ui,
     ledger_audited,
     closed_while_jobs_ran,
     closed_with_nothing_left,
     credential_taken,
     credential_not_judged,
+    erased,
+    erased_while_a_job_ran,
 ]
 
 
@@ -195,13 +274,26 @@ def _without_host(history: str) -> str:
     return re.sub(r'"stackTrace": "(?:[^"\\]|\\.)*"', '"stackTrace": ""', history) + "\n"
 
 
+SETTINGS = {"calls_per_lookup": 5, "flush_answers": 5, "flush_seconds": 0.05, "chunks_per_run": 8}
+ONE_AT_A_TIME = {"jobs_per_workspace": 1, "small_job": 10}
+
+
 async def record() -> None:
-    settings = EnrichmentSettings(calls_per_lookup=5, flush_answers=5, flush_seconds=0.05, chunks_per_run=8)
+    async with skipping_time() as skipping:
+        await _record(skipping)
+
+
+async def _record(skipping: Client) -> None:
     with running_postgres() as postgres, running_temporal() as temporal:
         for scene in SCENES:
+            own = ONE_AT_A_TIME if scene is queued_for_its_turn else {}
+            settings = EnrichmentSettings.model_validate(SETTINGS | own)
             with postgres.migrated_database() as database:
                 sources = FakeSource("alpha"), FakeSource("beta")
-                async with open_stack(database, temporal, sources, enrichment=settings, credentials=KEYS) as stack:
+                client = skipping if scene is erased_while_a_job_ran else None
+                async with open_stack(
+                    database, temporal, sources, enrichment=settings, credentials=KEYS, client=client
+                ) as stack:
                     made = await scene(stack, *sources)
                     workflow_id = made if isinstance(made, str) else stack.workflow(made).id
                     runs = [run async for run in stack.client.list_workflows(f"WorkflowId = '{workflow_id}'")]

@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
 from app.providers.errors import CircuitOpen
-from app.providers.ports import Found, Missed, Query
+from app.providers.ports import Found, Missed, Pending, Query
 from app.settings import EnrichmentSettings
 from tests.builders import make_job, violations
 from tests.fakes import FAKE_FIELDS, FakeSource
@@ -203,3 +203,81 @@ async def test_a_worker_that_goes_down_hands_its_work_over(database: Database, t
 
         assert job["matched"] == 100
         assert source.calls.total() == 100
+
+
+async def test_answers_that_are_worked_out_are_slept_for_and_bought_once(
+    database: Database, temporal_server: str
+) -> None:
+    bought: list[str] = []
+
+    def answer(query: Query) -> Found | Pending:
+        if query.handle is None:
+            bought.append(query.key)
+            return Pending(query.key, 0.3)
+        return Found(dict.fromkeys(FAKE_FIELDS, query.handle))
+
+    source = FakeSource(answer=answer)
+    async with open_stack(database, temporal_server, [source]) as stack, stack.worker():
+        job_id = await start(stack, source, chunk=25)
+
+        job = await stack.until_finished(job_id)
+
+        assert (job["status"], job["matched"]) == ("completed", 100)
+        assert (len(bought), sorted(source.polled)) == (100, sorted(bought))
+        assert await violations(stack.sessions, stack.workspace_id) == []
+
+
+async def test_a_job_that_sleeps_for_answers_obeys_a_pause(database: Database, temporal_server: str) -> None:
+    source = FakeSource(answer=lambda query: Pending(query.key, 600))
+    async with open_stack(database, temporal_server, [source]) as stack, stack.worker():
+        job_id = await start(stack, source, chunk=50)
+        await stack.until(job_id, lambda _: source.calls.total() == 100)
+
+        await stack.wake(job_id, "paused")
+        await stack.until(job_id, lambda job: job["status"] == "paused")
+        await stack.wake(job_id, "cancelled")
+        job = await stack.until_finished(job_id)
+
+        assert (job["cancelled"], job["charged"], source.calls.total()) == (100, 0, 100)
+
+
+async def test_of_many_large_jobs_some_are_under_way_and_the_others_get_their_turn(
+    database: Database, temporal_server: str
+) -> None:
+    source = FakeSource()
+    source.gate.clear()
+    settings = EnrichmentSettings(flush_seconds=0.05, jobs_per_workspace=2, small_job=99)
+    async with open_stack(database, temporal_server, [source], enrichment=settings) as stack, stack.worker():
+        large = [await start(stack, source) for _ in range(5)]
+        small = await start(stack, source, domains=DOMAINS[:10])
+        await stack.until(small, lambda job: job["status"] == "running")
+        for job_id in large[:2]:
+            await stack.until(job_id, lambda job: job["status"] == "running")
+        for job_id in large[2:]:
+            await stack.until(job_id, lambda job: job["run_id"] is not None)
+            assert (await stack.job(job_id))["status"] == "queued"
+
+        await stack.wake(large[2], "cancelled")
+        assert (await stack.until_finished(large[2]))["cancelled"] == 100
+        source.gate.set()
+        ended = [await stack.until_finished(job_id) for job_id in (*large, small)]
+
+        assert [job["matched"] for job in ended] == [100, 100, 0, 100, 100, 10]
+        started = [job["started_at"] for job in ended[:5] if job["matched"]]
+        assert started == sorted(started)
+        assert await violations(stack.sessions, stack.workspace_id) == []
+
+
+async def test_a_job_that_waits_for_a_provider_leaves_its_place_to_another(
+    database: Database, temporal_server: str
+) -> None:
+    away = FakeSource("away", lambda _: CircuitOpen("away", "the circuit is open", retry_after=20))
+    source = FakeSource()
+    settings = EnrichmentSettings(flush_seconds=0.05, jobs_per_workspace=1, small_job=1)
+    async with open_stack(database, temporal_server, [away, source], enrichment=settings) as stack, stack.worker():
+        waiting = await start(stack, away)
+        await stack.until_waiting(waiting)
+
+        job = await stack.until_finished(await start(stack, source))
+
+        assert (job["status"], job["matched"]) == ("completed", 100)

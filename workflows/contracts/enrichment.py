@@ -9,10 +9,12 @@ from temporalio import activity
 
 @dataclass(frozen=True, slots=True)
 class JobRef:
-    """One enrichment job of one workspace; both are UUIDs as text."""
+    """One enrichment job of one workspace; both are UUIDs as text. `plans_at_hand`: its workflow has its worker plan
+    where it can; it is false of those that were started before there was that."""
 
     workspace_id: str
     job_id: str
+    plans_at_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,13 @@ class JobPlan:
     """Where a job stands and how to go on.
 
     Records `first` to `last` (positions from 1, inclusive) may still have something to do; `first` > `last` means
-    that all have an end. `desired` is what people want of the job now. `chunk` records go into one lookup, `window`
-    chunks are worked on at a time, and the run continues as new after `chunks_per_run` of them. With a
-    `smallest_chunk` the last chunks shrink to no less than that, so that the lanes end together. `standings` are for
-    people; empty in plans that were made before there were any.
+    that all have an end. `desired` is what people want of the job now; ``queued``: its turn has not come. `chunk`
+    records go into one lookup, `window` chunks are worked on at a time, and the run continues as new after
+    `chunks_per_run` of them. With a `smallest_chunk` the last chunks shrink to no less than that, so that the lanes end
+    together. `standings` are for people; empty in plans that were made before there were any.
     """
 
-    desired: Literal["running", "paused", "cancelled", "finished"]
+    desired: Literal["running", "paused", "cancelled", "finished", "queued"]
     first: int
     last: int
     providers: tuple[str, ...]
@@ -104,7 +106,7 @@ class EnrichmentActivities(ABC):
     @activity.defn(name="plan_enrichment")
     @abstractmethod
     async def plan(self, job: JobRef) -> JobPlan:
-        """Read where the job stands and what is wanted of it; mark it running or paused accordingly."""
+        """Read where the job stands and what is wanted of it; mark it running, paused or queued accordingly."""
 
     @activity.defn(name="lookup")
     @abstractmethod

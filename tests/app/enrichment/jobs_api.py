@@ -85,9 +85,17 @@ class JobsApi:
         async with self.owner.for_workspace(self.tenant.workspace_id) as session:
             await grant(session, self.tenant.workspace_id, amount, key="more", reason="More credits for a test")
 
-    async def work(self, job_id: str, *sources: FakeSource, end: bool = True, opener: Opener | None = None) -> None:
+    async def work(
+        self,
+        job_id: str,
+        *sources: FakeSource,
+        end: bool = True,
+        opener: Opener | None = None,
+        verifier: FakeSource | None = None,
+    ) -> None:
         """Do what the job's workflow does, these sources standing in for its providers; settle it unless `end` is
         false. `opener` opens the workspace's own credentials."""
+        known = {each.name: each for each in (*sources, *([verifier] if verifier else []))}
         workspace_id = str(self.tenant.workspace_id)
         progress = await plan(self.sessions, JobRef(workspace_id, job_id), SETTINGS, run_id=None)
         for source in sources:
@@ -96,7 +104,7 @@ class JobsApi:
             )
             await look_up(
                 self.sessions,
-                source,
+                known,
                 command,
                 SETTINGS,
                 opener=opener or Opener({}),
@@ -111,7 +119,7 @@ class JobsApi:
 
 
 @asynccontextmanager
-async def jobs_api(database: Database, *, credit: int = 1000, **overrides: object) -> AsyncIterator[JobsApi]:
+async def jobs_api(database: Database, /, *, credit: int = 1000, **overrides: object) -> AsyncIterator[JobsApi]:
     """The API on this database, and a new workspace with `credit` credits."""
     tenant = await new_tenant(database, credit=credit)
     engine = create_engine(SecretStr(database.app_url), DatabaseSettings(pool_size=2), application="tests")

@@ -50,7 +50,15 @@ async def workspace(owner: Sessions, sessions: Sessions) -> UUID:
 async def run_job(sessions: Sessions, workspace_id: UUID, source: FakeSource, domains: list[str]) -> UUID:
     job_id = await make_job(sessions, workspace_id, domains, [source])
     command = Lookup(str(workspace_id), str(job_id), source.name, 1, len(domains), is_last=True)
-    await look_up(sessions, source, command, SETTINGS, opener=Opener({}), places=Places(100, 4), stopping=lambda: False)
+    await look_up(
+        sessions,
+        {source.name: source},
+        command,
+        SETTINGS,
+        opener=Opener({}),
+        places=Places(100, 4),
+        stopping=lambda: False,
+    )
     return job_id
 
 
@@ -107,7 +115,7 @@ async def test_misses_are_answers_too(sessions: Sessions, workspace: UUID):
             {
                 "the balance is not the sum of its entries (1)",
                 "an entry does not follow from the one before (1)",
-                "a found result has no charge (1)",
+                "an answer that costs has no charge (1)",
             },
         ),
         (

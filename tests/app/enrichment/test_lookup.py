@@ -59,8 +59,9 @@ def command(workspace_id: UUID, job_id: UUID, source: FakeSource, *, last: int =
 
 
 async def run(sessions: Sessions, source: FakeSource, lookup: Lookup) -> LookupDone:
+    sources = {source.name: source}
     return await look_up(
-        sessions, source, lookup, SETTINGS, opener=Opener({}), places=Places(100, 4), stopping=lambda: False
+        sessions, sources, lookup, SETTINGS, opener=Opener({}), places=Places(100, 4), stopping=lambda: False
     )
 
 
@@ -337,7 +338,13 @@ async def test_lookups_together_never_charge_more_than_the_hold(sessions: Sessio
             try:
                 lookup = Lookup(str(workspace), str(job_id), source.name, first, last, True)
                 await look_up(
-                    sessions, source, lookup, SETTINGS, opener=Opener({}), places=Places(100, 4), stopping=lambda: False
+                    sessions,
+                    {source.name: source},
+                    lookup,
+                    SETTINGS,
+                    opener=Opener({}),
+                    places=Places(100, 4),
+                    stopping=lambda: False,
                 )
             except LookupPostponed:
                 continue

@@ -59,16 +59,19 @@ async def test_a_finished_job_says_how_its_records_ended_and_what_it_cost(shared
     assert (job["eta_seconds"], job["waiting_for"], job["error"]) == (None, None, None)
 
 
-async def test_a_value_says_where_it_comes_from_and_the_first_provider_keeps_its_field(shared_database: Database):
+async def test_a_value_says_where_it_comes_from_and_the_most_confident_provider_gives_it(shared_database: Database):
     async with jobs_api(shared_database, providers=PROVIDERS) as api:
         job = await finished(api, "acme.com", "other.com", "dead.com")
         acme, other, dead = await api.records(job["id"])
     assert acme["status"] == "matched"
     assert {name: (value["value"], value["provider"]) for name, value in acme["fields"].items()} == {
         "industry": ("Software", "hunter"),
-        "city": ("Oslo", "website"),
+        "city": ("Bergen", "hunter"),
     }
-    assert acme["fields"]["city"]["confidence"] == 0.7
+    city = acme["fields"]["city"]
+    assert (city["confidence"], city["order"], city["credits"], city["age_seconds"]) == (1.0, 2, 2, 0)
+    assert other["fields"]["city"]["confidence"] == 0.7
+    assert (acme["missing"], other["missing"]) == ({}, {"industry": "unknown"})
     assert datetime.now(UTC) - datetime.fromisoformat(acme["fields"]["city"]["fetched_at"]) < timedelta(minutes=1)
     assert [(each["provider"], each["outcome"], each["credits"]) for each in acme["attempts"]] == [
         ("website", "found", 1),
@@ -85,7 +88,10 @@ async def test_records_of_the_same_subject_share_the_result_and_one_charge(share
         first, second = await api.records(job["id"])
     assert job["counts"]["matched"] == 2
     assert job["credits"]["charged"] == 3
-    assert second["fields"] == first["fields"]
+    assert {name: field["value"] for name, field in second["fields"].items()} == {
+        name: field["value"] for name, field in first["fields"].items()
+    }
+    assert {field["credits"] for field in second["fields"].values()} == {0}
     assert [(each["outcome"], each["credits"]) for each in second["attempts"]] == [("reused", 0), ("reused", 0)]
 
 

@@ -38,7 +38,8 @@ async def test_the_command_that_starts_the_workflow_is_stored_with_the_job(share
     assert command["workspace_id"] == workspace_id
     assert command["workflow_id"] == f"enrichment-job/{job['id']}"
     assert command["body"]["workflow"] == "EnrichRecords"
-    assert command["body"]["argument"] == {"workspace_id": str(workspace_id), "job_id": job["id"]}
+    argument = {"workspace_id": str(workspace_id), "job_id": job["id"], "plans_at_hand": True}
+    assert command["body"]["argument"] == argument
 
 
 async def test_json_and_csv_store_the_same(shared_database: Database):

@@ -75,7 +75,13 @@ async def run(
     lookup = Lookup(str(workspace), str(job_id), source.name, first, last, is_last)
     try:
         return await look_up(
-            sessions, source, lookup, SETTINGS, opener=Opener({}), places=Places(100, 4), stopping=lambda: False
+            sessions,
+            {source.name: source},
+            lookup,
+            SETTINGS,
+            opener=Opener({}),
+            places=Places(100, 4),
+            stopping=lambda: False,
         )
     except ProviderError:
         return None

@@ -34,6 +34,14 @@ def test_the_sandbox_has_no_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hunter.quotas == ()
 
 
+def test_both_providers_of_hunter_ask_its_one_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    hunter = loaded(monkeypatch, environment.worker(ADDRESSES, metrics_port=6))
+    verifier = load_settings().providers.hunter_verifier
+    assert verifier.base_url == hunter.base_url
+    assert verifier.api_key == hunter.api_key
+    assert verifier.quotas == ()
+
+
 def test_quotas_that_the_user_has_set_hold_in_the_sandbox_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_PROVIDERS__HUNTER__QUOTAS", '[{"calls": 3, "seconds": 1}]')
     hunter = loaded(monkeypatch, environment.worker(ADDRESSES, metrics_port=6))
