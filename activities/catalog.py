@@ -42,6 +42,7 @@ def build(resources: WorkerResources) -> Mapping[str, Sequence[Callable[..., Any
         opener,
         settings.webhooks,
         resources.metrics,
+        resources.watched,
         Listeners(deliveries.gave_up, deliveries.delivered),
     )
     webhooks = Webhooks(resources.sessions, courier, resources.mailer, public_url=settings.public_url)

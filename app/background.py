@@ -54,7 +54,7 @@ def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
             settings.temporal,
             resources.metrics,
         ).run(),
-        Waker(resources.platform_sessions, resources.temporal, settings.temporal).run(),
+        Waker(resources.platform_sessions, resources.temporal, settings.temporal, resources.watched).run(),
         Reconciler([jobs, closings, erasures, redrives, deliveries], resources.temporal, settings.outbox).run(),
         sweep_every(_HOUR, idempotency.sweep, resources.platform_sessions),
         sweep_every(_HOUR, accounts.sweep, resources.platform_sessions),

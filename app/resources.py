@@ -1,12 +1,14 @@
 """What a process holds open: database pools, the Temporal client, the providers. Opened by its entry point, closed at
 its end."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
@@ -62,6 +64,7 @@ class WorkerResources:
     quotas: SharedQuotas
     deliverer: Deliverer
     mailer: Mailer
+    watched: dict[UUID, asyncio.Event]
 
 
 @asynccontextmanager
@@ -116,6 +119,7 @@ async def open_worker(settings: Settings, told: Told = nobody) -> AsyncIterator[
             quotas,
             deliverer,
             mailer_of(settings.mail),
+            {},
         )
 
 

@@ -20,9 +20,22 @@ from benchmarks.outages import outages
 from benchmarks.rig import running_rig
 from benchmarks.throughput import throughput
 from benchmarks.waterfall import waterfall
+from benchmarks.webhooks import webhooks
 
 OUTPUT = Path("build/bench.json")
-ALL = ["throughput", "large", "api", "gate", "lookups", "kills", "outages", "faults", "fairness", "waterfall"]
+ALL = [
+    "throughput",
+    "large",
+    "api",
+    "gate",
+    "lookups",
+    "kills",
+    "outages",
+    "faults",
+    "fairness",
+    "waterfall",
+    "webhooks",
+]
 
 
 async def run(names: list[str], seed: int) -> list[Row]:
@@ -50,6 +63,8 @@ async def run(names: list[str], seed: int) -> list[Row]:
             rows += await fairness(Path(directory) / "fairness")
         if "waterfall" in names:
             rows += await waterfall(Path(directory) / "waterfall")
+        if "webhooks" in names:
+            rows += await webhooks(Path(directory) / "webhooks")
     return rows
 
 

@@ -31,6 +31,8 @@ async def fill(database: Database, workspace_id: UUID) -> dict[str, object]:
         "redrive_id": rows["dead_letter_redrives"]["id"],
         "provider": rows["provider_credentials"]["provider"],
         "name": rows["provider_credentials"]["provider"],
+        "webhook_id": rows["webhook_endpoints"]["id"],
+        "delivery_id": rows["webhook_deliveries"]["id"],
         "workflow_id": ids.enrichment_job(str(rows["enrichment_jobs"]["id"])),
     }
 

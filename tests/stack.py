@@ -153,6 +153,7 @@ async def open_stack(
             SharedQuotas(Sessions(app), app),
             deliverer,
             mailer_of(settings.mail),
+            {},
         )
         owner_sessions = Sessions(owner)
         yield Stack(resources, owner_sessions, await make_workspace(owner_sessions))

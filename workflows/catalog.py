@@ -8,4 +8,12 @@ from workflows.ledger import AuditLedger
 from workflows.webhooks import DeliverWebhooks
 from workflows.workspaces import CloseWorkspace
 
-WORKFLOWS = [EnrichRecords, AuditLedger, CloseWorkspace, VerifyCredential, EraseSubject, RedriveDeadLetters, DeliverWebhooks]
+WORKFLOWS = [
+    EnrichRecords,
+    AuditLedger,
+    CloseWorkspace,
+    VerifyCredential,
+    EraseSubject,
+    RedriveDeadLetters,
+    DeliverWebhooks,
+]

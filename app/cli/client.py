@@ -56,6 +56,7 @@ class Api:
         self._url = url
         self._workspace = f"/api/v1/workspaces/{workspace_id}"
         self._jobs = f"{self._workspace}/enrichment/jobs"
+        self._letters = f"{self._workspace}/dead-letters"
 
     async def start_job(self, file: Path, options: Mapping[str, Any]) -> Job:
         """Upload a CSV file, whatever its size in little memory, and start its job."""
@@ -113,9 +114,14 @@ class Api:
         webhooks: list[dict[str, Any]] = await self._json("GET", f"{self._workspace}/webhooks", params={"limit": "100"})
         return webhooks
 
-    async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """What the workspace is told from now on, each event once. An API that is away for a moment is waited for."""
-        began = since = (await self._events(limit=1)).asked_at
+    async def now(self) -> datetime:
+        """By the clock of the API."""
+        return (await self._events(limit=1)).asked_at
+
+    async def events(self, began: datetime) -> AsyncIterator[dict[str, Any]]:
+        """What the workspace was told since `began`, and is told, each event once. An API that is away for a moment is
+        waited for."""
+        since = began
         seen: dict[str, datetime] = {}
         patience = _Patience()
         while True:
@@ -153,6 +159,22 @@ class Api:
             page = await answer.json()
         meta = page["meta"]
         return _Events(page["data"], meta["next_cursor"], datetime.fromisoformat(meta["timestamp"]))
+
+    async def dead_letters(self, wanted: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        """Those that fit, the newest first."""
+        letters: list[Mapping[str, Any]] = await self._json("GET", self._letters, params=wanted)
+        return letters
+
+    async def redrive(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Have dead letters be tried again; how many those are."""
+        redrive: Mapping[str, Any] = await self._json("POST", f"{self._letters}/redrive", json=body)
+        return redrive
+
+    async def discard(self, letter_id: str, reason: str) -> Mapping[str, Any]:
+        """The letter as it is after that."""
+        path = f"{self._letters}/{quote(letter_id, safe='')}/discard"
+        letter: Mapping[str, Any] = await self._json("POST", path, json={"reason": reason})
+        return letter
 
     def _job(self, job_id: str) -> str:
         return f"{self._jobs}/{quote(job_id, safe='')}"

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from app.cli import admin, jobs, providers, webhooks
+from app.cli import admin, deadletters, jobs, providers, webhooks
 from app.cli.audit import audit
 from app.cli.credentials import rotate
 from app.cli.demo import demo
@@ -50,6 +50,11 @@ def build() -> typer.Typer:
     told.command("list")(webhooks.list_webhooks)
     told.command()(webhooks.listen)
     holdfast.add_typer(told, name="webhooks")
+    letters = _group("See what could not be done, have it tried again, or leave it.")
+    letters.command("list")(deadletters.list_letters)
+    letters.command()(deadletters.redrive)
+    letters.command()(deadletters.discard)
+    holdfast.add_typer(letters, name="deadletters")
     staff = _group("Manage the platform's staff.")
     staff.callback()(admin.staff)
     staff.command()(admin.create)

@@ -12,6 +12,7 @@ from app.db import Sessions, create_engine
 from app.errors import AppError
 from app.logging import configure_logging
 from app.settings import Settings, SettingsError, load_settings
+from app.webhooks import secrets_repository as webhook_secrets
 
 
 async def _rotate(settings: Settings) -> Rotated:
@@ -19,7 +20,10 @@ async def _rotate(settings: Settings) -> Rotated:
         raise SettingsError("HOLDFAST_PLATFORM_DATABASE_URL: Field required")
     engine = create_engine(settings.platform_database_url, settings.database, application="credentials rotate")
     try:
-        return await rotate(Sessions(engine), settings.credentials)
+        sessions = Sessions(engine)
+        credentials = await rotate(sessions, settings.credentials)
+        secrets = await rotate(sessions, settings.credentials, webhook_secrets)
+        return Rotated(credentials.rewrapped + secrets.rewrapped, credentials.left + secrets.left)
     finally:
         await engine.dispose()
 
@@ -32,7 +36,9 @@ def main() -> None:
     except (SettingsError, AppError) as error:
         sys.exit(f"The credentials could not be rotated: {error}")
     console = new_console()
-    console.print(f"{rotated.rewrapped:,} credentials are wrapped with the newest key that were not before.")
+    console.print(
+        f"{rotated.rewrapped:,} credentials and webhook secrets are wrapped with the newest key that were not before."
+    )
     if rotated.left:
         console.print(f"{rotated.left:,} cannot be unwrapped: the lines above name them and why.", style="bold red")
     sys.exit(1 if rotated.left else 0)

@@ -61,6 +61,7 @@ async def _list(target: Target) -> None:
 async def _listen(target: Target, forward_to: str) -> None:
     secret = new_secret()
     async with connect(target, new_console(stderr=True)) as connection, forwarding(forward_to, secret) as forward:
+        began = await connection.api.now()
         typer.echo(f"Events go to {forward_to}, signed with the secret {secret}. Ctrl-C ends it.")
-        async for event in connection.api.events():
+        async for event in connection.api.events(began):
             typer.echo(f"{event['timestamp']}  {event['type']:<30}  {event['id']}  {await forward(event)}")

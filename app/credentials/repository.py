@@ -93,7 +93,7 @@ _REJECT = text("""
 """)
 # The platform's: it may read no more of a credential than this.
 _TO_REWRAP = text("""
-    SELECT workspace_id, provider, key_id, wrapped_key FROM provider_credentials
+    SELECT workspace_id, provider AS place, provider, key_id, wrapped_key FROM provider_credentials
     WHERE key_id <> :newest AND (workspace_id, provider) > (:after_workspace_id, :after_provider)
     ORDER BY workspace_id, provider LIMIT :limit FOR UPDATE
 """)
@@ -200,9 +200,11 @@ async def reject(session: Session, workspace_id: UUID, provider: str, generation
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """The data key of a credential as it is stored."""
+    """The data key of something sealed as it is stored. `provider` is what it is bound to beside the workspace; `place`
+    is its own among those of the workspace."""
 
     workspace_id: UUID
+    place: str
     provider: str
     key_id: str
     wrapped_key: bytes

@@ -248,4 +248,4 @@ class DiscardIn(BaseModel):
 class RedriveCursor(Cursor):
     """By letter: the next page begins after this one."""
 
-    after: Annotated[UUID, Field(strict=False)]
+    after: UUID

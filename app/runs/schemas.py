@@ -79,7 +79,9 @@ class OwnRunOut(RunOut):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, "dead_letters": 3}]})
 
-    dead_letters: int = Field(description="Open ones of its work: of the records of its job.")
+    dead_letters: int = Field(
+        description="Open ones of its work: of the records of its job, the deliveries to its endpoint."
+    )
 
     @classmethod
     def of_own(cls, own: OwnRun) -> Self:

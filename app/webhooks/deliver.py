@@ -9,27 +9,27 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import inf
 from time import perf_counter
+from typing import Any, cast
 from uuid import UUID
 
-import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from app.audit_log import service as audit_log
 from app.credentials.opening import Opener
-from app.db import Session, Sessions, new_id
+from app.db import Session, Sessions
 from app.errors import Unavailable
-from app.providers.ports import Deliverer, Posted
+from app.providers.ports import Deliverer
 from app.settings import WebhookSettings
 from app.webhooks import delivery_repository as deliveries
 from app.webhooks import endpoint_repository as endpoints
+from app.webhooks.attempt import attempt
 from app.webhooks.delivery_repository import Attempt, Due, GivenUp
 from app.webhooks.endpoint_repository import DisabledReason, Health, Standing
-from app.webhooks.schedule import FAILING_DAYS, LONGEST_RETRY_AFTER_SECONDS, OPENS_AFTER, delay_seconds
-from app.webhooks.signing import signed
+from app.webhooks.schedule import FAILING_DAYS, OPENS_AFTER
 from app.webhooks.target import Target, open_target
 from workflows.contracts.webhooks import EndpointRef, Sent
 
@@ -39,18 +39,18 @@ log = structlog.get_logger(__name__)
 _HELD = 500
 _FLUSH_ATTEMPTS = 100
 _FLUSH_SECONDS = 0.1
-# Between two looks for what has become due: after one that found some, and after one that did not.
-_BUSY_LOOK_SECONDS, _IDLE_LOOK_SECONDS = 0.1, 0.2
-# Events come in bursts: to wait for the next one here spares a wake and two tasks of Temporal.
-_LINGER_SECONDS = 0.5
+# Between two looks for what has become due: doubled by each that finds nothing.
+_SHORTEST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
+# Where there was an event there is soon another: to wait for it here spares a wake and two tasks of Temporal.
+_LINGER_SECONDS = 2.0
+# Whether the process is to stop is looked at so often.
+_LONGEST_WAIT_SECONDS = 0.5
 _LONGEST_SECONDS = 60.0
 _WATCH = timedelta(seconds=10)
 _WATCH_AGAIN_SECONDS = 3.0
 # Of an endpoint that fails: between two probes.
 _PAUSES = (timedelta(seconds=30), timedelta(minutes=30))
 _FAIL_BATCH = 1000
-# Shorter ones could be any word of an answer.
-_SECRET_CHARACTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Listeners:
 
 
 class Courier:
-    """Delivers for one process."""
+    """Delivers for one process. In `watched` stand the endpoints that it looks after, with what wakes who does."""
 
     def __init__(
         self,
@@ -72,12 +72,14 @@ class Courier:
         opener: Opener,
         settings: WebhookSettings,
         registry: CollectorRegistry,
+        watched: dict[UUID, asyncio.Event],
         listeners: Listeners,
     ) -> None:
         self.sessions = sessions
         self.deliverer = deliverer
         self.opener = opener
         self.settings = settings
+        self.watched = watched
         self.listeners = listeners
         self.attempts = Counter(
             "holdfast_webhook_attempts", "Attempts to deliver an event, by what became of them.", ("outcome",),
@@ -90,17 +92,31 @@ class Courier:
 
         Raises Unavailable, CredentialsNotConfigured, CredentialUnreadable; attempts that were committed stay.
         """
-        look = _Look(self, UUID(endpoint.workspace_id), UUID(endpoint.endpoint_id), stopping)
+        endpoint_id = UUID(endpoint.endpoint_id)
+        event = self.watched[endpoint_id] = asyncio.Event()
+        look = _Look(self, UUID(endpoint.workspace_id), endpoint_id, event, stopping)
         try:
             await look.run()
         except BaseException:
             await look.abort()
             raise
+        finally:
+            look.close()
+            # A second one for the same endpoint, which a lost heartbeat may bring, keeps its own.
+            if self.watched.get(endpoint_id) is event:
+                del self.watched[endpoint_id]
         return await look.end()
 
 
 class _Look:
-    def __init__(self, courier: Courier, workspace_id: UUID, endpoint_id: UUID, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        courier: Courier,
+        workspace_id: UUID,
+        endpoint_id: UUID,
+        event: asyncio.Event,
+        stopping: Callable[[], bool],
+    ) -> None:
         self._courier = courier
         self._sessions = courier.sessions
         self._listeners = courier.listeners
@@ -109,6 +125,7 @@ class _Look:
         self._stopping = stopping
         self._standing: Standing | None = None
         self._target: Target | None = None
+        self._target_of: datetime | None = None
         self._failures = 0
         # What may begin; by subject, what waits for a first attempt that has not ended; all that is in memory.
         self._ready: deque[Due] = deque()
@@ -117,8 +134,12 @@ class _Look:
         self._flying: dict[asyncio.Task[Attempt], Due] = {}
         self._made: list[Attempt] = []
         self._retry_after: float | None = None
+        self._event = event
+        self._news = asyncio.create_task(event.wait())
         self._flush_at = 0.0
-        self._look_at = 0.0
+        # The next look and the last one, and how long after a look the next may be.
+        self._look_at = self._looked_at = 0.0
+        self._pause = _SHORTEST_LOOK_SECONDS
         self._watch_at = 0.0
         self._busy_at = perf_counter()
         self._until = self._busy_at + _LONGEST_SECONDS
@@ -130,10 +151,12 @@ class _Look:
             if now >= min(self._watch_at, self._next_look()):
                 await self._look(now)
             self._launch()
-            if self._made and (perf_counter() >= self._flush_at or len(self._made) >= _FLUSH_ATTEMPTS):
+            if self._made and (
+                not self._flying or perf_counter() >= self._flush_at or len(self._made) >= _FLUSH_ATTEMPTS
+            ):
                 await self._flush()
                 continue
-            if not self._flying and not self._made and self._is_over():
+            if not self._flying and self._is_over():
                 return
             await self._wait()
 
@@ -164,6 +187,9 @@ class _Look:
     def _is_told_to_stop(self) -> bool:
         return self._stopping() or perf_counter() >= self._until
 
+    def close(self) -> None:
+        self._news.cancel()
+
     def _next_look(self) -> float:
         return self._look_at if len(self._held) < _HELD // 2 else inf
 
@@ -193,8 +219,9 @@ class _Look:
                 self._watch_at = now + _WATCH_AGAIN_SECONDS
             else:
                 standing = await endpoints.look(session, self._workspace_id, self._endpoint_id)
-            if standing is not None and (self._standing is None or standing.updated_at != self._standing.updated_at):
+            if standing is not None and standing.updated_at != self._target_of:
                 self._target = await open_target(session, self._courier.opener, self._workspace_id, self._endpoint_id)
+                self._target_of = standing.updated_at
                 self._failures = standing.failures
             self._standing = standing
             found: list[Due] = []
@@ -209,9 +236,14 @@ class _Look:
                 )
         for due in found:
             self._admit(due)
+        self._looked_at = perf_counter()
         if found:
             self._busy_at = now
-        self._look_at = perf_counter() + (_BUSY_LOOK_SECONDS if found else _IDLE_LOOK_SECONDS)
+            self._pause = _SHORTEST_LOOK_SECONDS
+        else:
+            self._pause = min(self._pause * 2, _LONGEST_LOOK_SECONDS)
+        # There may be more than one look takes.
+        self._look_at = self._looked_at + self._pause if found else inf
 
     def _admit(self, due: Due) -> None:
         self._held.add(due.id)
@@ -229,38 +261,30 @@ class _Look:
             self._flying[asyncio.create_task(self._attempt(due, self._target))] = due
 
     async def _attempt(self, due: Due, target: Target) -> Attempt:
-        started_at, begun = datetime.now(UTC), perf_counter()
-        body = body_of(due)
-        headers = {**target.headers, **signed(target.keys, due.event_id, int(started_at.timestamp()), body)}
-        posted = await self._courier.deliverer.post(target.url, body, headers)
-        wait = None
-        if posted.retry_after is not None:
-            wait = min(posted.retry_after, LONGEST_RETRY_AFTER_SECONDS)
-            self._retry_after = max(wait, self._retry_after or 0.0)
-        number = due.attempts + 1
-        return Attempt(
-            new_id(),
-            due.id,
-            number,
-            started_at,
-            round((perf_counter() - begun) * 1000),
-            posted.status,
-            posted.error,
-            _answer_of(posted, target),
-            # Who is gone stays gone.
-            None if posted.error in (None, "gone") else delay_seconds(number, wait),
-        )
+        made, retry_after = await attempt(self._courier.deliverer, due, target)
+        if retry_after is not None:
+            self._retry_after = max(retry_after, self._retry_after or 0.0)
+        return made
 
     async def _wait(self) -> None:
-        """Until an attempt has ended, or there is something else to do."""
+        """Until an attempt has ended, something may have become due, or it is time for something else."""
         moments = [self._watch_at, self._next_look(), *([self._flush_at] if self._made else [])]
-        seconds = max(min(moments) - perf_counter(), 0.0)
-        if not self._flying:
-            await asyncio.sleep(seconds)
-            return
-        done, _ = await asyncio.wait(self._flying, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not self._held:
+            moments.append(self._busy_at + _LINGER_SECONDS)
+        seconds = min(max(min(moments) - perf_counter(), 0.0), _LONGEST_WAIT_SECONDS)
+        waiting: set[asyncio.Task[Any]] = {self._news, *self._flying}
+        done, _ = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            self._take(task)
+            if task is not self._news:
+                self._take(cast("asyncio.Task[Attempt]", task))
+        if self._news in done:
+            self._hear()
+
+    def _hear(self) -> None:
+        """Something is due that nobody waits for. It may be what is under way here: so looks in vain become fewer."""
+        self._event.clear()
+        self._news = asyncio.create_task(self._event.wait())
+        self._look_at = min(self._look_at, max(self._looked_at + self._pause, perf_counter()))
 
     def _take(self, task: asyncio.Task[Attempt]) -> None:
         due, attempt = self._flying.pop(task), task.result()
@@ -331,27 +355,6 @@ class _Look:
         self._delivered += delivered
         self._courier.attempts.labels("delivered").inc(delivered)
         self._courier.attempts.labels("failed").inc(len(made) - delivered)
-
-
-def body_of(due: Due) -> bytes:
-    """What is sent: the same bytes at every attempt, unless a person was erased from the event meanwhile."""
-    event = {
-        "id": str(due.event_id),
-        "type": due.type,
-        "version": due.version,
-        "timestamp": due.told_at,
-        "data": due.data,
-    }
-    return orjson.dumps(event, option=orjson.OPT_UTC_Z)
-
-
-def _answer_of(posted: Posted, target: Target) -> str:
-    """For people. Hosts that show what they were sent show the headers, which are nobody's to read here."""
-    answer = posted.answer.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
-    for value in target.headers.values():
-        if len(value) >= _SECRET_CHARACTERS:
-            answer = answer.replace(value, "***")
-    return answer
 
 
 def _health_of(made: Sequence[Attempt], retry_after: float | None) -> Health:

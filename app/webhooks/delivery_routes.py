@@ -131,7 +131,8 @@ async def list_events(
     limit: Limit = 50,
     cursor: CursorText = None,
 ) -> ListEnvelope[EventOut]:
-    """In the order in which they were told, those of the last 30 days, whether a webhook wants them or not.
+    """In the order in which they were told, those of the last 30 days, whether a webhook wants them or not; but
+    `enrichment.records.completed` is stored only while one does.
 
     An event is there once what it tells is committed: one may turn up a moment later than others that were told after
     it. Who follows the list asks from a minute before, and knows an event by its `id`.

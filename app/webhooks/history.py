@@ -18,7 +18,7 @@ from app.webhooks.service import EventType
 from app.webhooks.shown_repository import Delivery, DeliveryFilter, Event
 
 # So many rows are locked at a time; to recover a hundred thousand takes seconds.
-_RECOVER_BATCH = 1000
+RECOVER_BATCH = 1000
 
 
 async def list_deliveries(
@@ -124,7 +124,7 @@ async def recover(
                 return first, True
             batch = await _recover_batch(session, caller, webhook_id, since, after)
             recovered += len(batch)
-            if len(batch) < _RECOVER_BATCH:
+            if len(batch) < RECOVER_BATCH:
                 return await _say(session, once, answer(recovered)), False
             after = batch[-1]
 
@@ -135,7 +135,7 @@ async def _recover_batch(
     workspace_id = caller.workspace_id
     if not (await found(session, workspace_id, webhook_id)).enabled:
         raise _disabled()
-    batch = await service.recover(session, workspace_id, webhook_id, since=since, after=after, limit=_RECOVER_BATCH)
+    batch = await service.recover(session, workspace_id, webhook_id, since=since, after=after, limit=RECOVER_BATCH)
     await _record(session, caller, "recover", webhook_id, {"since": since.isoformat(), "deliveries": len(batch)})
     return batch
 

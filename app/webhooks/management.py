@@ -142,10 +142,10 @@ async def rotate_secret(sessions: Sessions, caller: Caller, settings: Settings, 
 
     Raises NotFound, TooManySecrets, CredentialsNotConfigured.
     """
-    sealer = Sealer.of(settings.credentials)
     workspace_id = caller.workspace_id
     async with sessions.for_workspace(workspace_id) as session:
         await found(session, workspace_id, webhook_id, lock=True)
+        sealer = Sealer.of(settings.credentials)
         if await repository.count_signing(session, workspace_id, webhook_id) >= MAX_SECRETS:
             raise TooManySecrets(f"{MAX_SECRETS} secrets sign already: rotate again when one of them has ended.")
         secret = await endpoints.rotate_secret(session, sealer, workspace_id, webhook_id)
@@ -153,6 +153,14 @@ async def rotate_secret(sessions: Sessions, caller: Caller, settings: Settings, 
             raise NotFound(_NO_SUCH_WEBHOOK)
         await _record(session, caller, "rotate_secret", webhook_id)
         return WithSecret(await found(session, workspace_id, webhook_id), secret)
+
+
+async def erase(session: Session, workspace_id: UUID) -> None:
+    """Delete every webhook of a workspace that was deleted."""
+    for webhook in await repository.webhooks(session, workspace_id, before=None, limit=MAX_WEBHOOKS):
+        await repository.delete(session, workspace_id, webhook.id)
+        target = (TARGET, str(webhook.id))
+        await audit_log.record(session, workspace_id, None, "webhook.delete", target, before=_told(webhook))
 
 
 async def found(session: Session, workspace_id: UUID, webhook_id: UUID, *, lock: bool = False) -> Webhook:

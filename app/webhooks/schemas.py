@@ -218,14 +218,14 @@ class DeliveryOut(BaseModel):
                     "event_id": _EVENT_ID,
                     "event_type": "enrichment.job.completed",
                     "state": "pending",
-                    "error": "http_status",
+                    "error": "status",
                     "next_attempt_at": "2026-11-21T09:35:04.000000Z",
                     "attempts": [
                         {
                             "at": "2026-11-21T09:30:01.000000Z",
                             "duration_seconds": 0.084,
                             "status": 503,
-                            "error": "http_status",
+                            "error": "status",
                             "answer": "upstream is starting",
                         }
                     ],

@@ -65,7 +65,7 @@ async def publish_test(session: Session, workspace_id: UUID, endpoint_id: UUID) 
     that is disabled gets nothing."""
     await endpoints.lift_pause(session, workspace_id, endpoint_id)
     event_id = new_id()
-    data: dict[str, JsonValue] = {"endpoint_id": str(endpoint_id)}
+    data: dict[str, JsonValue] = {"webhook_id": str(endpoint_id)}
     await repository.add(session, workspace_id, event_id, "webhook.test", data, subject=None, endpoint_id=endpoint_id)
     return event_id
 

@@ -34,10 +34,13 @@ _TAKE = text("""
           AND (e.paused_until IS NULL OR e.paused_until <= now())
           AND (e.woken_at IS NULL OR e.woken_at <= now() - CAST(:apart AS interval))
         ORDER BY e.woken_at NULLS FIRST LIMIT :limit FOR NO KEY UPDATE OF e SKIP LOCKED
+    ), woken AS (
+        UPDATE webhook_endpoints AS e SET woken_at = now() FROM taken
+        WHERE e.workspace_id = taken.workspace_id AND e.id = taken.id
+        RETURNING e.workspace_id, e.id
     )
-    UPDATE webhook_endpoints AS e SET woken_at = now() FROM taken
-    WHERE e.workspace_id = taken.workspace_id AND e.id = taken.id
-    RETURNING e.workspace_id, e.id
+    SELECT waiting.endpoint_id AS id, woken.workspace_id FROM waiting LEFT JOIN woken ON woken.id = waiting.endpoint_id
+    WHERE waiting.endpoint_id IS NOT NULL
 """)
 _TAKE_SILENT = text("""
     UPDATE webhook_endpoints AS e SET checked_at = now()
@@ -56,10 +59,21 @@ _TAKE_SILENT = text("""
 """)
 
 
-async def take_waiting(session: Session, *, apart: timedelta, limit: int) -> Sequence[Endpoint]:
-    """Endpoints with deliveries that nobody waits for, but for those that were taken less than `apart` ago, are being
-    delivered to, or are left alone for now."""
-    return [Endpoint(*row) for row in await session.execute(_TAKE, {"apart": apart, "limit": limit})]
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Endpoints with deliveries that nobody waits for yet: all of them, and those that are to be woken by whoever took
+    them."""
+
+    ids: Sequence[UUID]
+    taken: Sequence[Endpoint]
+
+
+async def take_waiting(session: Session, *, apart: timedelta, limit: int) -> Waiting:
+    """Take those that were not taken less than `apart` ago, that no activity looks after, and that are not left alone
+    for now."""
+    rows = (await session.execute(_TAKE, {"apart": apart, "limit": limit})).all()
+    taken = [Endpoint(row.workspace_id, row.id) for row in rows if row.workspace_id is not None]
+    return Waiting([row.id for row in rows], taken)
 
 
 async def take_silent(session: Session, *, seconds: float, limit: int) -> Sequence[Endpoint]:

@@ -5,7 +5,9 @@ A run that is woken twice a second takes no more signals after an hour and a hal
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from temporalio.client import Client
@@ -23,7 +25,7 @@ from workflows.contracts.webhooks import EndpointRef
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 # Of one endpoint, by all processes together.
 _APART = timedelta(seconds=0.5)
 _BATCH = 100
@@ -31,12 +33,20 @@ _RPC_TIMEOUT = timedelta(seconds=5)
 
 
 class Waker:
-    """Wakes until it is cancelled. Any number may run at once."""
+    """Wakes until it is cancelled. Any number may run at once. `watched` are the endpoints that activities of this
+    process look after: those hear of what is due at once."""
 
-    def __init__(self, platform_sessions: Sessions, client: Client, settings: TemporalSettings) -> None:
+    def __init__(
+        self,
+        platform_sessions: Sessions,
+        client: Client,
+        settings: TemporalSettings,
+        watched: Mapping[UUID, asyncio.Event],
+    ) -> None:
         self._sessions = platform_sessions
         self._client = client
         self._settings = settings
+        self._watched = watched
 
     async def run(self) -> None:
         while True:
@@ -53,10 +63,13 @@ class Waker:
         """
         async with self._sessions.unscoped() as session:
             waiting = await repository.take_waiting(session, apart=_APART, limit=_BATCH)
-        for failure in await asyncio.gather(*map(self._wake, waiting), return_exceptions=True):
+        for endpoint_id in waiting.ids:
+            if endpoint_id in self._watched:
+                self._watched[endpoint_id].set()
+        for failure in await asyncio.gather(*map(self._wake, waiting.taken), return_exceptions=True):
             if failure is not None:
                 raise failure
-        return len(waiting)
+        return len(waiting.taken)
 
     async def _wake(self, endpoint: Endpoint) -> None:
         try:

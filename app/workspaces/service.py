@@ -18,6 +18,7 @@ from app.idempotency.answers import Once, Remembered, Scope
 from app.idempotency.service import fingerprint
 from app.outbox import service as outbox
 from app.team import service as team
+from app.webhooks import management as webhooks
 from app.workspaces import repository
 from app.workspaces.errors import TooManyWorkspaces
 from app.workspaces.repository import Workspace
@@ -182,6 +183,7 @@ async def finish_closing(sessions: Sessions, workspace_id: UUID) -> int:
     """
     async with sessions.for_workspace(workspace_id) as session:
         await credentials.erase(session, workspace_id)
+        await webhooks.erase(session, workspace_id)
         held = (await credits.balance(session, workspace_id)).held
         if held == 0:
             await repository.mark_closed(session, workspace_id)

@@ -39,6 +39,8 @@ RULES: dict[Permission, tuple[Role, bool]] = {
     "audit_log:read": ("admin", True),
     "erasures:read": ("admin", True),
     "erasures:write": ("admin", True),
+    "webhooks:read": ("admin", True),
+    "webhooks:write": ("admin", True),
     "workspace:delete": ("owner", False),
 }
 

@@ -10,12 +10,14 @@ from activities.credentials import Credentials
 from activities.deadletters import Redriving
 from activities.enrichment import Enrichment
 from activities.ledger import Ledger
+from activities.webhooks import Webhooks
 from activities.workspaces import Closing
 from workflows.catalog import WORKFLOWS
 from workflows.contracts.credentials import CredentialActivities
 from workflows.contracts.deadletters import RedriveActivities
 from workflows.contracts.enrichment import EnrichmentActivities
 from workflows.contracts.ledger import LedgerActivities
+from workflows.contracts.webhooks import WebhookActivities
 from workflows.contracts.workspaces import ClosingActivities
 
 PLUGS: list[tuple[type[ABC], type]] = [
@@ -23,6 +25,7 @@ PLUGS: list[tuple[type[ABC], type]] = [
     (LedgerActivities, Ledger),
     (CredentialActivities, Credentials),
     (ClosingActivities, Closing),
+    (WebhookActivities, Webhooks),
     (RedriveActivities, Redriving),
 ]
 

@@ -1,5 +1,6 @@
-"""A planted provider credential is used, refused, garbled and timed out, and then looked for everywhere: log lines, API
-answers, workflow histories, metrics and every table. Real processes, with logs at DEBUG."""
+"""A planted provider credential is used, refused, garbled and timed out, and so are the secrets of a webhook; then all
+are looked for everywhere: log lines, API answers, workflow histories, metrics and every table. Real processes, with
+logs at DEBUG."""
 
 import asyncio
 import json
@@ -13,14 +14,18 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
+from aiohttp import web
+from standardwebhooks import Webhook
 from temporalio.client import Client
 
 from app.sandbox.server import Sandbox, SandboxOptions, serve
 from app.settings import TemporalSettings
 from app.tables import TABLES
 from app.temporal import connect
+from app.webhooks.signing import key_of
 from tests.api import SIGNING_KEYS, Tenant, new_tenant
 from tests.app.credentials.sealed import KEYS
+from tests.app.webhooks.receiver import Received, receiving
 from tests.people import SignedIn, new_member
 from tests.processes import Installation
 from tests.servers import Database
@@ -31,7 +36,7 @@ GOOD = f"good-{MARKER}-tail"
 OTHER = f"other-{MARKER}-tail"
 REFUSED = f"bad-{MARKER}-tail"
 SPENT = f"poor-{MARKER}-tail"
-WORKFLOWS = 8
+WORKFLOWS = 9
 
 
 def forms_of(marker: str) -> list[bytes]:
@@ -48,9 +53,9 @@ def forms_of(marker: str) -> list[bytes]:
 FORMS = forms_of(MARKER)
 
 
-def leaks(text: bytes | str) -> bool:
+def leaks(text: bytes | str, forms: list[bytes] = FORMS) -> bool:
     content = text.encode() if isinstance(text, str) else text
-    return any(form in content for form in FORMS)
+    return any(form in content for form in forms)
 
 
 @pytest.mark.parametrize("before", range(6))
@@ -141,6 +146,7 @@ async def open_scene(database: Database, temporal: str, logs: Path) -> AsyncIter
             "HOLDFAST_PROVIDERS__HUNTER__BREAKER": '{"reset_seconds": 1}',
             "HOLDFAST_PROVIDERS__APOLLO__BREAKER": '{"window_calls": 1000}',
             "HOLDFAST_ENRICHMENT__FLUSH_SECONDS": "0.05",
+            "HOLDFAST_WEBHOOKS__ALLOW_PRIVATE": "true",
         },
     )
     tenant = await new_tenant(database, credit=0)
@@ -149,6 +155,50 @@ async def open_scene(database: Database, temporal: str, logs: Path) -> AsyncIter
         async with aiohttp.ClientSession() as http:
             yield Scene(api.url, worker.url, tenant, admin, sandbox, http)
     await sandbox.close()
+
+
+async def tell(scene: Scene) -> list[bytes]:
+    """Send events to a receiver that takes the first, and says all that it was sent; in which forms the webhook's two
+    secrets must not be found. The answers in which they are shown are not among those of the scene."""
+
+    async def echo(received: Received) -> web.Response:
+        return web.json_response(received.headers, status=200 if len(receiver.received) == 1 else 410)
+
+    secrets = []
+    async with receiving() as receiver:
+        body = {"url": receiver.url, "event_types": ["credits.low"], "headers": {"Authorization": f"Bearer {GOOD}"}}
+        receiver.answer = echo
+        _, made = await scene.send("POST", "/webhooks", json=body)
+        secrets.append(made["data"]["secret"])
+        assert made["data"]["secret"] in scene.answers.pop()
+        path = f"/webhooks/{made['data']['id']}"
+        for error in (None, "gone"):
+            _, told = await scene.send("POST", f"{path}/test")
+            async with asyncio.timeout(30):
+                while (found := told["data"])["state"] == "pending":
+                    await asyncio.sleep(0.1)
+                    _, told = await scene.send("GET", f"{path}/deliveries/{found['id']}")
+            assert found["error"] == error
+            assert "webhook-signature" in found["attempts"][0]["answer"]
+            if error is None:
+                _, made = await scene.send("POST", f"{path}/rotate-secret")
+                secrets.append(made["data"]["secret"])
+                assert made["data"]["secret"] in scene.answers.pop()
+    last = receiver.received[-1]
+    assert last.headers["authorization"] == f"Bearer {GOOD}"
+    for secret in secrets:
+        assert Webhook(secret).verify(last.body, last.headers)["type"] == "webhook.test"
+    for shown in ("/webhooks", path, f"{path}/deliveries", "/events"):
+        assert (await scene.send("GET", shown))[0] == 200
+    return [
+        form
+        for secret in secrets
+        for form in (
+            secret.removeprefix("whsec_").encode(),
+            secret.encode().hex().encode(),
+            key_of(secret).hex().encode(),
+        )
+    ]
 
 
 async def histories(client: Client, workspace_id: object) -> list[str]:
@@ -214,6 +264,9 @@ async def test_a_planted_credential_is_found_nowhere(database: Database, tempora
             assert (shown["data"]["status"], shown["data"]["status_reason"]) == ("rejected", reason)
         assert (await scene.verify("hunter"))["status"] == "rejected"
 
+        # Sent along to a webhook, and signed with.
+        forms = FORMS + await tell(scene)
+
         # All that can be asked for.
         for path in ("/credentials", "/audit-log", "/enrichment/jobs", f"/enrichment/jobs/{well}/export?format=jsonl"):
             assert (await scene.send("GET", path))[0] == 200
@@ -226,11 +279,12 @@ async def test_a_planted_credential_is_found_nowhere(database: Database, tempora
         tables = dump(database)
 
     assert "tail" in "".join(scene.answers)
-    assert not [answer for answer in scene.answers if leaks(answer)]
-    assert not [history for history in recorded if leaks(history)]
+    assert not [answer for answer in scene.answers if leaks(answer, forms)]
+    assert not [history for history in recorded if leaks(history, forms)]
     assert tables["provider_credentials"]
-    assert not [name for name, content in tables.items() if leaks(content)]
+    assert tables["webhook_secrets"]
+    assert not [name for name, content in tables.items() if leaks(content, forms)]
     for name in ("api", "worker"):
         lines = (tmp_path / f"{name}.log").read_bytes().splitlines()
         assert lines
-        assert not [line for line in lines if leaks(line)]
+        assert not [line for line in lines if leaks(line, forms)]

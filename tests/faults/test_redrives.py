@@ -17,16 +17,16 @@ from tests.fakes import FakeSource
 from tests.faults.scene import Scene, opened
 from tests.servers import Database
 
-JOBS, RECORDS, KILLS = 60, 5, 2
+JOBS, RECORDS, KILLS = 60, 3, 1
 
 
 async def failed_jobs(scene: Scene, jobs: int, records: int) -> None:
     """Jobs all of whose records have failed, without a call: somebody terminated their workflows."""
-    source = FakeSource("website", fields=("industry",), credit_cost=1)
+    source = FakeSource("website", fields=("city",), credit_cost=1)
     for n in range(jobs):
         domains = [f"company-{n}-{m}.com" for m in range(records)]
         job_id = await make_job(
-            scene.sessions, scene.workspace_id, domains, [source], fields=("industry",), start=False
+            scene.sessions, scene.workspace_id, domains, [source], fields=("city",), start=False
         )
         await settle(scene.sessions, scene.workspace_id, job_id, interrupted="failed")
 

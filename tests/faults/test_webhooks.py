@@ -1,6 +1,7 @@
-"""Workers that are killed or stopped in the middle of a delivery: nothing is lost, and what comes twice is one event."""
+"""Workers that are killed or stopped in mid-delivery: nothing is lost, and what comes twice is one event."""
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,9 +15,9 @@ from tests.app.webhooks.scene import Scene, opened
 from tests.processes import Installation
 from tests.servers import Database
 
-EVENTS = 300
+EVENTS = 150
 SETTINGS = {
-    "HOLDFAST_CREDENTIALS__KEYS": '{"first": "%s"}' % KEYS.keys["first"].get_secret_value(),
+    "HOLDFAST_CREDENTIALS__KEYS": json.dumps({"first": KEYS.keys["first"].get_secret_value()}),
     "HOLDFAST_WEBHOOKS__ALLOW_PRIVATE": "true",
 }
 

@@ -30,7 +30,9 @@ from tests.fakes import FakeSource
 from tests.servers import running_postgres, running_temporal
 from tests.stack import Stack, open_stack
 from tests.time_skipping import skipping_time
+from tests.workflows.deadletter_scenes import DEADLETTER_SCENES
 from tests.workflows.planning import no_plan_at_hand
+from tests.workflows.webhook_scenes import WEBHOOK_SCENES
 from workflows import ids, options
 from workflows.contracts.ledger import LedgerAudit
 
@@ -247,6 +249,8 @@ async def _erased(stack: Stack) -> str:
 
 
 SCENES: list[Scene] = [
+    *WEBHOOK_SCENES,
+    *DEADLETTER_SCENES,
     waterfall,
     planned_at_hand,
     planned_elsewhere,

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app.pagination import Cursor
-from app.providers.errors import CircuitOpen, Transient
+from app.providers.errors import CircuitOpen, InvalidQuery, Transient
 from app.providers.ports import Answer, Query
 from app.runs.schemas import RunCursor
 from tests.api import Tenant, new_tenant, running_api
@@ -101,6 +101,19 @@ async def test_a_workspace_sees_its_own_runs_and_no_other(database: Database, te
         first = found[0]
         assert (first["process"], first["workflow"], first["outcome"]) == ("enrichment", "EnrichRecords", "completed")
         assert first["started_at"] < first["closed_at"]
+
+
+async def test_a_run_says_how_many_dead_letters_of_its_work_are_open(database: Database, temporal_server: str):
+    refusing = FakeSource("refusing", lambda _: InvalidQuery("refusing", "refuses the query"))
+    source = FakeSource()
+    async with scene(database, temporal_server, refusing, source) as on:
+        failed, done = await on.job(on.ours, refusing), await on.job(on.ours, source)
+        found = await on.until_listed(on.ours, lambda runs: len(runs) == 2, status="completed")
+        one = await on.run(on.ours, ids.enrichment_job(str(failed)))
+
+    counts = {run["workflow_id"]: run["dead_letters"] for run in found}
+    assert counts == {ids.enrichment_job(str(failed)): 1, ids.enrichment_job(str(done)): 0}
+    assert one.json()["data"]["dead_letters"] == 1
 
 
 async def test_another_workspaces_run_is_not_found(database: Database, temporal_server: str):

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from app.settings import WebhookSettings
+from app.db import Sessions, create_engine
+from app.settings import DatabaseSettings, WebhookSettings
 from app.webhooks.management import MAX_WEBHOOKS
 from app.webhooks.urls import check_url
+from app.workspaces.service import finish_closing
 from tests.api import new_tenant, owner_sessions, running_api
 from tests.app.webhooks.webhooks_api import BODY, SETTINGS, Webhooks
 from tests.servers import Database, PostgresServer
@@ -110,6 +113,21 @@ async def test_a_deleted_webhook_is_gone_with_what_was_sent_there(webhooks: Webh
             await webhooks.execute(f"SELECT 1 FROM {table} WHERE endpoint_id = CAST(:id AS uuid)", id=created["id"])
             == []
         )
+
+
+async def test_a_closed_workspace_leaves_no_webhook_and_no_secret(webhooks: Webhooks, database: Database):
+    created = await webhooks.create()
+    await webhooks.publish()
+    engine = create_engine(SecretStr(database.app_url), DatabaseSettings(), application="tests")
+    await finish_closing(Sessions(engine), webhooks.tenant.workspace_id)
+    await engine.dispose()
+    for table in ("webhook_endpoints", "webhook_secrets", "webhook_deliveries"):
+        query = f"SELECT 1 FROM {table} WHERE workspace_id = :id"
+        assert await webhooks.execute(query, id=webhooks.tenant.workspace_id) == []
+    (entry,) = await webhooks.execute(
+        "SELECT actor_type FROM audit_entries WHERE target_id = :id AND action = 'webhook.delete'", id=created["id"]
+    )
+    assert entry["actor_type"] == "system"
 
 
 async def test_there_are_no_more_than_twenty_however_many_are_made_at_once(webhooks: Webhooks):

@@ -31,7 +31,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 def waker_of(scene: Scene) -> Waker:
     resources = scene.stack.resources
-    return Waker(resources.platform_sessions, resources.temporal, resources.settings.temporal)
+    return Waker(resources.platform_sessions, resources.temporal, resources.settings.temporal, {})
 
 
 async def signals(scene: Scene, endpoint_id: object) -> int:
