@@ -6,6 +6,7 @@ Every figure is a ratio to a floor that was measured in the same run, where ther
 import argparse
 import secrets
 import tempfile
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from app.temporal import run_async
@@ -23,19 +24,15 @@ from benchmarks.waterfall import waterfall
 from benchmarks.webhooks import webhooks
 
 OUTPUT = Path("build/bench.json")
-ALL = [
-    "throughput",
-    "large",
-    "api",
-    "gate",
-    "lookups",
-    "kills",
-    "outages",
-    "faults",
-    "fairness",
-    "waterfall",
-    "webhooks",
-]
+ON_ITS_OWN_STACK: Mapping[str, Callable[[Path], Awaitable[list[Row]]]] = {
+    "api": api,
+    "gate": gate,
+    "lookups": lookups,
+    "fairness": fairness,
+    "waterfall": waterfall,
+    "webhooks": webhooks,
+}
+ALL = ["throughput", "large", "kills", "outages", "faults", *ON_ITS_OWN_STACK]
 
 
 async def run(names: list[str], seed: int) -> list[Row]:
@@ -47,24 +44,15 @@ async def run(names: list[str], seed: int) -> list[Row]:
                     rows += await throughput(rig, 10_000, 0.80, runs=3)
                 if "large" in names:
                     rows += await throughput(rig, 100_000, 0.85)
-        if "api" in names:
-            rows += await api(Path(directory) / "api")
-        if "gate" in names:
-            rows += await gate(Path(directory) / "gate")
-        if "lookups" in names:
-            rows += await lookups(Path(directory) / "lookups")
         if "kills" in names:
             rows += await kills(Path(directory), seed=seed)
         if "outages" in names:
             rows += await outages(Path(directory))
         if "faults" in names:
             rows += await faults(Path(directory))
-        if "fairness" in names:
-            rows += await fairness(Path(directory) / "fairness")
-        if "waterfall" in names:
-            rows += await waterfall(Path(directory) / "waterfall")
-        if "webhooks" in names:
-            rows += await webhooks(Path(directory) / "webhooks")
+        for name, benchmark in ON_ITS_OWN_STACK.items():
+            if name in names:
+                rows += await benchmark(Path(directory) / name)
     return rows
 
 

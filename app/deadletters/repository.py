@@ -149,9 +149,19 @@ async def resolve_within(session: Session, workspace_id: UUID, process: Process,
 
 async def discard_many(
     session: Session, workspace_id: UUID, process: Process, payload_ids: Sequence[str], *, reason: str
-) -> None:
+) -> int:
     values = {"workspace_id": workspace_id, "process": process, "payload_ids": list(payload_ids), "reason": reason}
-    await session.execute(_DISCARD_MANY, values)
+    return (await session.execute(_DISCARD_MANY, values)).rowcount
+
+
+_ERASE_REASONS = text("""
+    UPDATE dead_letters SET discard_reason = 'erased'
+    WHERE workspace_id = :workspace_id AND lower(discard_reason) LIKE ANY (CAST(:like AS text[]))
+""")
+
+
+async def erase_reasons(session: Session, workspace_id: UUID, like: Sequence[str]) -> int:
+    return (await session.execute(_ERASE_REASONS, {"workspace_id": workspace_id, "like": list(like)})).rowcount
 
 
 async def lock(session: Session, workspace_id: UUID, letter_id: UUID) -> LetterState | None:

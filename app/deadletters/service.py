@@ -94,10 +94,20 @@ async def resolve_within(session: Session, workspace_id: UUID, process: Process,
 
 async def discard_many(
     session: Session, workspace_id: UUID, process: Process, payload_ids: Sequence[str], *, reason: str
-) -> None:
-    """These can never be tried again."""
-    for batch in _batches(payload_ids):
-        await repository.discard_many(session, workspace_id, process, batch, reason=reason)
+) -> int:
+    """These can never be tried again; how many letters are discarded for it."""
+    return sum(
+        [
+            await repository.discard_many(session, workspace_id, process, batch, reason=reason)
+            for batch in _batches(payload_ids)
+        ]
+    )
+
+
+async def erase_reasons(session: Session, workspace_id: UUID, like: Sequence[str]) -> int:
+    """Put ``erased`` in place of the reasons for a discard whose text in lower case one of the patterns of LIKE fits;
+    how many. Nothing else of a letter is anybody's words."""
+    return await repository.erase_reasons(session, workspace_id, like)
 
 
 async def open_within(sessions: Sessions, workspace_id: UUID, within: Sequence[str]) -> Mapping[str, int]:

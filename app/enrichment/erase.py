@@ -183,9 +183,15 @@ async def _erase_subjects(scene: Scene, job_id: UUID, leaders: Sequence[int], li
     async with scene.sessions.for_workspace(scene.workspace_id) as session:
         is_running, _ = await repository.lock_job(session, job_id)
         gone = await repository.erase_leaders(session, job_id, leaders, erased=ERASED, forestall=is_running)
-        await letters.erased(session, scene.workspace_id, job_id, leaders)
-        running_job = job_id if is_running else None
-        await scene.count(session, inputs=gone.records, results=gone.results, reuse=gone.reuse, running_job=running_job)
+        discarded = await letters.erased(session, scene.workspace_id, job_id, leaders)
+        await scene.count(
+            session,
+            inputs=gone.records,
+            results=gone.results,
+            reuse=gone.reuse,
+            dead_letters=discarded,
+            running_job=job_id if is_running else None,
+        )
 
 
 def _changed_record(trace: Trace, record: TracedRecord) -> dict[str, Any] | None:

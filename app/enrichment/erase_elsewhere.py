@@ -6,6 +6,7 @@ from time import monotonic
 from uuid import UUID
 
 from app.db import Sessions
+from app.deadletters import service as deadletters
 from app.enrichment import erase_repository as repository
 from app.enrichment import raw_answers
 from app.enrichment.erase import PAGE_SECONDS, Scene
@@ -46,10 +47,13 @@ async def erase_raw_answers(sessions: Sessions, page: ErasePage) -> PageErased:
 
 
 async def erase_events(sessions: Sessions, page: ErasePage) -> PageErased:
-    """Go through the events of the workspace for PAGE_SECONDS, or to the end. Raises Unavailable."""
+    """Go through the events of the workspace for PAGE_SECONDS, or to the end; first through what people and receivers
+    wrote about them and about dead letters, which is little. Raises Unavailable."""
     scene = await Scene.of(sessions, page)
     if scene is None:
         return PageErased(None)
+    if not page.after:
+        await _erase_words(scene)
     after: UUID | None = UUID(page.after or UUID(int=0).hex)
     deadline = monotonic() + PAGE_SECONDS
     while after is not None and monotonic() < deadline:
@@ -66,6 +70,14 @@ async def erase_events(sessions: Sessions, page: ErasePage) -> PageErased:
             if rewritten:
                 await scene.count(session, events=rewritten)
     return PageErased(None if after is None else str(after))
+
+
+async def _erase_words(scene: Scene) -> None:
+    async with scene.sessions.for_workspace(scene.workspace_id) as session:
+        answers = await webhooks.erase_words(session, scene.workspace_id, scene.trace.like)
+        reasons = await deadletters.erase_reasons(session, scene.workspace_id, scene.trace.like)
+        if answers or reasons:
+            await scene.count(session, receivers_answers=answers, dead_letters=reasons)
 
 
 async def erase_remembered_answers(sessions: Sessions, page: ErasePage) -> PageErased:

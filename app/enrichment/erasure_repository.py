@@ -26,12 +26,17 @@ class Erasure:
     reuse: int
     events: int
     remembered_answers: int
+    receivers_answers: int
+    dead_letters: int
     running_jobs: list[UUID]
     requested_by: UUID
     created_at: datetime
     finished_at: datetime | None
 
 
+_PLACES = (
+    "inputs", "results", "raw_answers", "reuse", "events", "remembered_answers", "receivers_answers", "dead_letters",
+)  # fmt: skip
 _erasure = enrichment_erasures.c
 _ERASURES = select(*(_erasure[name] for name in Erasure.__slots__))
 
@@ -39,7 +44,9 @@ _ADD_COUNTS = text("""
     UPDATE enrichment_erasures
     SET inputs = inputs + :inputs, results = results + :results, raw_answers = raw_answers + :raw_answers,
         reuse = reuse + :reuse, events = events + :events,
-        remembered_answers = remembered_answers + :remembered_answers, alive_at = now(),
+        remembered_answers = remembered_answers + :remembered_answers,
+        receivers_answers = receivers_answers + :receivers_answers, dead_letters = dead_letters + :dead_letters,
+        alive_at = now(),
         running_jobs = CASE WHEN CAST(:running_job AS uuid) IS NULL OR :running_job = ANY(running_jobs)
                             THEN running_jobs ELSE array_append(running_jobs, CAST(:running_job AS uuid)) END
     WHERE workspace_id = :workspace_id AND id = :id
@@ -90,7 +97,7 @@ async def add_counts(
     session: Session, workspace_id: UUID, erasure_id: UUID, *, running_job: UUID | None = None, **counts: int
 ) -> None:
     """Say that something was removed in so many more places, and that the erasure goes on."""
-    nowhere = dict.fromkeys(("inputs", "results", "raw_answers", "reuse", "events", "remembered_answers"), 0)
+    nowhere = dict.fromkeys(_PLACES, 0)
     values = {"workspace_id": workspace_id, "id": erasure_id, "running_job": running_job}
     await session.execute(_ADD_COUNTS, {**nowhere, **counts, **values})
 

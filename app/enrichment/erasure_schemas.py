@@ -48,6 +48,8 @@ class ErasedOut(BaseModel):
     reuse: int = Field(description="Answers that no later job gets any more.")
     events: int
     remembered_answers: int = Field(description="Answers to requests with an `Idempotency-Key`.")
+    receivers_answers: int = Field(description="What the workspace's own endpoints answered to deliveries.")
+    dead_letters: int = Field(description="Letters about what is not there any more, and reasons that mention it.")
     running_jobs: int = Field(description="Of the jobs: those that had not ended.")
 
 
@@ -69,6 +71,8 @@ class ErasureOut(BaseModel):
                         "reuse": 4,
                         "events": 0,
                         "remembered_answers": 0,
+                        "receivers_answers": 0,
+                        "dead_letters": 0,
                         "running_jobs": 1,
                     },
                     "requested_by": "019d6f0e-1a2b-7c3d-8e4f-5a6b7c8d9e0f",

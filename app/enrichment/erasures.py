@@ -88,6 +88,8 @@ def counts_of(erasure: Erasure) -> dict[str, int]:
         "reuse": erasure.reuse,
         "events": erasure.events,
         "remembered_answers": erasure.remembered_answers,
+        "receivers_answers": erasure.receivers_answers,
+        "dead_letters": erasure.dead_letters,
         "running_jobs": len(erasure.running_jobs),
     }
 

@@ -73,8 +73,8 @@ async def job_ended(
         await deadletters.resolve_within(session, workspace_id, "enrichment", str(job_id))
 
 
-async def erased(session: Session, workspace_id: UUID, job_id: UUID, leaders: Sequence[int]) -> None:
-    """What these records, and those that shared their answers, were about was erased: nothing is left to try again."""
+async def erased(session: Session, workspace_id: UUID, job_id: UUID, leaders: Sequence[int]) -> int:
+    """What these records, and those that shared their answers, were about was erased: nothing is left to try again. How
+    many letters were discarded for it."""
     gone = [id_of(job_id, position) for position in await repository.failed_of(session, job_id, leaders)]
-    if gone:
-        await deadletters.discard_many(session, workspace_id, "enrichment", gone, reason="erased")
+    return await deadletters.discard_many(session, workspace_id, "enrichment", gone, reason="erased")

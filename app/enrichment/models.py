@@ -262,6 +262,8 @@ enrichment_erasures = Table(
     Column("reuse", BigInteger, nullable=False, server_default="0"),
     Column("events", BigInteger, nullable=False, server_default="0"),
     Column("remembered_answers", BigInteger, nullable=False, server_default="0"),
+    Column("receivers_answers", BigInteger, nullable=False, server_default="0"),
+    Column("dead_letters", BigInteger, nullable=False, server_default="0"),
     # Jobs that had not ended when something was erased from them.
     Column("running_jobs", ARRAY(Uuid), nullable=False, server_default="{}"),
     # The key, or the person.

@@ -53,6 +53,13 @@ _SUSPECTS = text("""
            AS suspects
     FROM page
 """)
+_ERASE_WORDS = tuple(
+    text(f"""
+        UPDATE {table} SET {column} = ''
+        WHERE workspace_id = :workspace_id AND lower({column}) LIKE ANY (CAST(:like AS text[]))
+    """)
+    for table, column in (("webhook_attempts", "answer"), ("webhook_endpoints", "description"))
+)
 
 
 async def add(
@@ -110,6 +117,12 @@ async def change_data(session: Session, workspace_id: UUID, event_id: UUID, data
     table = events.c
     chosen = update(events).where(table.workspace_id == workspace_id, table.id == event_id)
     await session.execute(chosen.values(data=data))
+
+
+async def erase_words(session: Session, workspace_id: UUID, like: list[str]) -> int:
+    """Forget what receivers answered, and what endpoints are described as, where a pattern fits it; how many."""
+    values = {"workspace_id": workspace_id, "like": like}
+    return sum([(await session.execute(statement, values)).rowcount for statement in _ERASE_WORDS])
 
 
 async def sweep(session: Session, *, keep: timedelta, limit: int) -> int:

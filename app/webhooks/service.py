@@ -117,6 +117,12 @@ async def rewrite(
     return changed, last
 
 
+async def erase_words(session: Session, workspace_id: UUID, like: list[str]) -> int:
+    """Forget what the workspace's receivers answered, and what its endpoints are described as, where the text in lower
+    case is one that a pattern of LIKE fits; how many of both. It is a month of deliveries at the most."""
+    return await repository.erase_words(session, workspace_id, like)
+
+
 async def sweep(platform_sessions: Sessions) -> int:
     """Delete events older than `KEPT`, a batch a transaction; how many. Raises Unavailable between batches."""
     delete = partial(repository.sweep, keep=KEPT, limit=_BATCH)

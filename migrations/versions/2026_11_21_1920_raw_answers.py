@@ -86,6 +86,8 @@ def _erasures() -> None:
         sa.Column("reuse", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("events", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("remembered_answers", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("receivers_answers", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("dead_letters", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("running_jobs", postgresql.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
         sa.Column("requested_by", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

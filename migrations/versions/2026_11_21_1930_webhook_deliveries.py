@@ -29,7 +29,7 @@ TENANT_TABLES = {
         "SELECT, INSERT, UPDATE",
         "SELECT (workspace_id, id, endpoint_id, event_id, state, next_attempt_at, claimed_at), INSERT",
     ),
-    "webhook_attempts": ("SELECT, INSERT", None),
+    "webhook_attempts": ("SELECT, INSERT, UPDATE (answer)", None),
 }
 
 

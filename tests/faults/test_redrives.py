@@ -25,9 +25,7 @@ async def failed_jobs(scene: Scene, jobs: int, records: int) -> None:
     source = FakeSource("website", fields=("city",), credit_cost=1)
     for n in range(jobs):
         domains = [f"company-{n}-{m}.com" for m in range(records)]
-        job_id = await make_job(
-            scene.sessions, scene.workspace_id, domains, [source], fields=("city",), start=False
-        )
+        job_id = await make_job(scene.sessions, scene.workspace_id, domains, [source], fields=("city",), start=False)
         await settle(scene.sessions, scene.workspace_id, job_id, interrupted="failed")
 
 

@@ -9,18 +9,20 @@ from uuid import UUID
 
 import orjson
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from app.db import new_id
 from app.enrichment import erase, erase_elsewhere, raw_answers
 from app.enrichment.erasures import finish
 from app.enrichment.settle import settle
 from app.providers.ports import Answer, Found, Missed, Query
+from app.tables import metadata
 from app.webhooks import service as webhooks
 from tests.app.enrichment.jobs_api import JobsApi, jobs_api
 from tests.builders import violations
 from tests.contents import everything_of, mentions
 from tests.fakes import FakeSource
+from tests.migrations.rows import rows_of
 from tests.people import new_member
 from tests.servers import Database
 from workflows.contracts.erasures import ErasePage, ErasureRef
@@ -121,6 +123,16 @@ async def raw_of(api: JobsApi, job_id: str) -> dict[int, bytes]:
     return {position: raw for row in rows for position, raw in raw_answers.unpack(row["body"]).items()}
 
 
+async def write_about(api: JobsApi, words: str) -> None:
+    """What people and receivers may write: an endpoint's description, its answer, why a letter was discarded."""
+    rows = rows_of(api.tenant.workspace_id)
+    rows["webhook_endpoints"]["description"] = rows["webhook_attempts"]["answer"] = words
+    rows["dead_letters"] |= {"state": "discarded", "discard_reason": words}
+    async with api.owner.unscoped() as session:
+        for table in ("events", "webhook_endpoints", "webhook_deliveries", "webhook_attempts", "dead_letters"):
+            await session.execute(insert(metadata.tables[table]).values(rows[table]))
+
+
 async def test_no_table_knows_a_person_who_was_erased(database: Database):
     async with jobs_api(database, providers=PROVIDERS) as api:
         erasing = Erasing(api)
@@ -130,6 +142,7 @@ async def test_no_table_knows_a_person_who_was_erased(database: Database):
         async with api.sessions.for_workspace(api.tenant.workspace_id) as session:
             told: dict[str, Any] = {"records": [{"email": ANN, "name": "Ann Lee"}, {"email": "bob@example.org"}]}
             await webhooks.publish(session, api.tenant.workspace_id, "enrichment.records.completed", told)
+        await write_about(api, f"her new address is <{ANN}>")
         answer = await api.start({"entity": "person", "records": PEOPLE[:1], "providers": ["apollo"]}, key=f"for-{ANN}")
         await api.post(f"/{answer.json()['data']['id']}/cancel")
         await api.work(answer.json()["data"]["id"])
@@ -142,6 +155,9 @@ async def test_no_table_knows_a_person_who_was_erased(database: Database):
             "enrichment_answers",
             "events",
             "idempotency_keys",
+            "webhook_endpoints",
+            "webhook_attempts",
+            "dead_letters",
         }
         left = await mentions(database, ANN, "Ann Lee", "A. Lee", "met in May", "CEO")
         # Somebody else has the same letters in her address.
@@ -155,6 +171,8 @@ async def test_no_table_knows_a_person_who_was_erased(database: Database):
             "reuse": 2,
             "events": 1,
             "remembered_answers": 1,
+            "receivers_answers": 2,
+            "dead_letters": 1,
             "running_jobs": 0,
         }
         assert await raw_of(api, job_id) == {6: b"{}"}
