@@ -229,8 +229,8 @@ class WikidataSettings(FreeSettings):
 
 class EdgarSettings(FreeSettings):
     """`base_url`: for both hosts, ``www.sec.gov`` below ``/www`` and ``data.sec.gov`` below ``/data`` (the sandbox).
-    `contact` is the mail address that the SEC asks callers to give. It allows ten requests a second: `quotas` leaves one
-    for the list of companies."""
+    `contact` is the mail address that the SEC asks callers to give. It allows ten requests a second: `quotas` leaves
+    one for the list of companies."""
 
     contact: MailAddress = "holdfast@localhost"
     concurrency: Count = 10
@@ -295,8 +295,8 @@ class OutboxSettings(_Section):
 
 
 class WebhookSettings(_Section):
-    """Where events may go, and how. `allow_private`, for development: to addresses inside, by http, and to any port; else
-    to public addresses by https, at the ports 443, 80 and `allowed_ports`. An answer may take `timeout_seconds`; an
+    """Where events may go, and how. `allow_private`, for development: to addresses inside, by http, and to any port;
+    else to public addresses by https, at the ports 443, 80 and `allowed_ports`. An answer may take `timeout_seconds`; an
     endpoint has `concurrency` attempts under way in all."""
 
     allow_private: bool = False
