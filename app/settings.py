@@ -296,8 +296,8 @@ class OutboxSettings(_Section):
 
 class WebhookSettings(_Section):
     """Where events may go, and how. `allow_private`, for development: to addresses inside, by http, and to any port;
-    else to public addresses by https, at the ports 443, 80 and `allowed_ports`. An answer may take `timeout_seconds`; an
-    endpoint has `concurrency` attempts under way in all."""
+    else to public addresses by https, at the ports 443, 80 and `allowed_ports`. An answer may take `timeout_seconds`;
+    an endpoint has `concurrency` attempts under way in all."""
 
     allow_private: bool = False
     allowed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
