@@ -43,11 +43,16 @@ class Enrichment(EnrichmentActivities):
         self._opener = opener
         self._settings = settings
         self._keeps_raw = keeps_raw
-        self._places = Places(settings.calls_per_workspace, settings.lookups_per_workspace)
+        self._places = Places(
+            settings.calls_per_workspace,
+            settings.lookups_per_workspace,
+            shared_calls=settings.shared_calls_per_workspace,
+        )
 
     @activity.defn(name="plan_enrichment")
     @mapped
     async def plan(self, job: JobRef) -> JobPlan:
+        self._places.see(UUID(job.workspace_id))
         async with beating():
             return await plan(self._sessions, job, self._settings, run_id=activity.info().workflow_run_id)
 

@@ -263,17 +263,18 @@ class ProvidersSettings(_Section):
 class EnrichmentSettings(_Section):
     """The shape of a job; measured in docs/performance.md. `chunk` records a lookup, fewer towards the end of a job
     but not less than `smallest_chunk`; `window` chunks at a time; `calls_per_lookup` in flight in each. In one process
-    a workspace has `calls_per_workspace` and `lookups_per_workspace` at one provider. Of its jobs with more than
-    `small_job` records `jobs_per_workspace` are under way, the others queue. `flush_answers` or
-    `flush_seconds` between two commits."""
+    a workspace has `calls_per_workspace` and `lookups_per_workspace` at one provider, and while others work there too
+    `shared_calls_per_workspace`. Of its jobs with more than `small_job` records `jobs_per_workspace` are under way, the
+    others queue. `flush_answers` or `flush_seconds` between two commits."""
 
     chunk: Count = 1000
     smallest_chunk: Count = 400
     window: Count = 4
     calls_per_lookup: Count = 100
     calls_per_workspace: Count = 100
+    shared_calls_per_workspace: Count = 16
     lookups_per_workspace: Count = 4
-    jobs_per_workspace: Count = 8
+    jobs_per_workspace: Count = 4
     small_job: Count = 100
     flush_answers: Count = 100
     flush_seconds: Positive = 0.5

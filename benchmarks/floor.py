@@ -161,7 +161,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
 
         begun = time.perf_counter()
         await connection.execute(RECORDS, (workspace_id, job_id, domains))
-        await asyncio.gather(*(work() for _ in range(arguments.in_flight // TOGETHER)))
+        await asyncio.gather(*(work() for _ in range(arguments.in_flight)))
         if rows:
             await write(rows)
         await asyncio.gather(*writes)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from app.enrichment.budget import Budget
 from app.enrichment.flush import Flusher, Turn
 from app.enrichment.lookup_repository import OpenRecord, RunningJob
+from app.enrichment.places import Calls
 from app.enrichment.reuse import Reuse
 from app.enrichment.turns import Turns
 from app.enrichment.verification import UNVERIFIED, status_of
@@ -67,7 +68,7 @@ class Asking:
         budget: Budget,
         flusher: Flusher,
         reuse: Reuse,
-        places: asyncio.Semaphore,
+        places: Calls,
         stopping: Callable[[], bool],
     ) -> None:
         self._asked = asked

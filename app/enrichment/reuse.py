@@ -33,22 +33,23 @@ class Reuse:
         if not records or not self._job.reuse_within_seconds:
             return {}, set()
         provider = self._command.provider
-        positions = [record.position for record in records]
         async with self._sessions.for_workspace(self._workspace_id) as session:
-            found = await self._earlier(session, positions)
-            wanted = [position for position in positions if position not in found]
+            found = await self._earlier(session, records)
+            wanted = [record for record in records if record.position not in found]
             if not wanted:
                 return found, set()
             self._has_claims = True
-            claimed = await repository.claim(session, self._job_id, provider, wanted, seconds=_CLAIM_SECONDS)
+            positions = [record.position for record in wanted]
+            claimed = await repository.claim(session, self._job_id, provider, positions, seconds=_CLAIM_SECONDS)
         async with self._sessions.for_workspace(self._workspace_id) as session:
             # Whoever had the claim before has stored its answer first.
-            found |= await self._earlier(session, sorted(claimed))
-        return found, set(wanted) - claimed
+            found |= await self._earlier(session, [record for record in wanted if record.position in claimed])
+        return found, set(positions) - claimed
 
-    async def _earlier(self, session: Session, positions: Sequence[int]) -> dict[int, StoredAnswer]:
-        provider, fields = self._command.provider, self._fields
-        return await repository.earlier_answers(session, self._job_id, self._job, provider, fields, positions)
+    async def _earlier(self, session: Session, records: Sequence[OpenRecord]) -> dict[int, StoredAnswer]:
+        return await repository.earlier_answers(
+            session, self._workspace_id, self._job_id, self._job, self._command.provider, self._fields, records
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,26 +6,29 @@ from uuid import UUID
 from sqlalchemy import text
 
 from app.db import Session
-from app.enrichment.lookup_repository import RunningJob
+from app.enrichment.lookup_repository import OpenRecord, RunningJob
 from app.enrichment.waterfall import StoredAnswer
 
 # A host that was dead a day ago may live.
 UNREACHABLE_SECONDS = 86_400
 
-# An older job that wanted more fields was told all that this one wants.
+# An older job that wanted more fields was told all that this one wants. Subject by subject: of a fresh job there are no
+# statistics, and a join as a whole read everything that was ever asked, for each chunk.
 _EARLIER = text("""
-    SELECT DISTINCT ON (r.position) r.position, a.outcome, a.answered_at, a.found, a.reason
-    FROM enrichment_records AS r
-         JOIN enrichment_records AS e ON e.workspace_id = r.workspace_id AND e.subject_key = r.subject_key
-                                     AND e.leader = e.position AND e.job_id <> r.job_id
-         JOIN enrichment_jobs AS j ON j.id = e.job_id AND j.entity = :entity AND j.fields @> CAST(:fields AS text[])
-         JOIN enrichment_answers AS a ON a.job_id = e.job_id AND a.position = e.position AND a.provider = :provider
-                                     AND a.outcome IN ('found', 'missed', 'unreachable')
-                                     AND a.answered_at > now() - make_interval(secs => :within)
-                                     AND (a.outcome <> 'unreachable'
-                                          OR a.answered_at > now() - make_interval(secs => :unreachable))
-    WHERE r.job_id = :job_id AND r.position = ANY(CAST(:positions AS int[]))
-    ORDER BY r.position, a.answered_at DESC
+    SELECT w.position, a.outcome, a.answered_at, a.found, a.reason
+    FROM unnest(CAST(:positions AS int[]), CAST(:keys AS text[])) AS w(position, subject_key)
+         CROSS JOIN LATERAL (
+             SELECT a.outcome, a.answered_at, a.found, a.reason
+             FROM enrichment_records AS e
+                  JOIN enrichment_jobs AS j ON j.id = e.job_id
+                  JOIN enrichment_answers AS a ON a.job_id = e.job_id AND a.position = e.position
+             WHERE e.workspace_id = :workspace_id AND e.subject_key = w.subject_key AND e.leader = e.position
+               AND e.job_id <> :job_id AND j.entity = :entity AND j.fields @> CAST(:fields AS text[])
+               AND a.provider = :provider AND a.outcome IN ('found', 'missed', 'unreachable')
+               AND a.answered_at > now() - make_interval(secs => :within)
+               AND (a.outcome <> 'unreachable' OR a.answered_at > now() - make_interval(secs => :unreachable))
+             ORDER BY a.answered_at DESC LIMIT 1
+         ) AS a
 """)
 # In the order of the key: two lookups that want the same subjects must not wait for each other.
 _CLAIM = text("""
@@ -45,20 +48,28 @@ _RELEASE = text("""
 
 
 async def earlier_answers(
-    session: Session, job_id: UUID, job: RunningJob, provider: str, fields: Collection[str], positions: Sequence[int]
+    session: Session,
+    workspace_id: UUID,
+    job_id: UUID,
+    job: RunningJob,
+    provider: str,
+    fields: Collection[str],
+    records: Sequence[OpenRecord],
 ) -> dict[int, StoredAnswer]:
     """By position the newest answer of the provider that an earlier job of the workspace was given about the same
     subject, young enough for this job and to no fewer `fields`."""
     rows = await session.execute(
         _EARLIER,
         {
+            "workspace_id": workspace_id,
             "job_id": job_id,
             "provider": provider,
             "entity": job.entity,
             "fields": list(fields),
             "within": job.reuse_within_seconds,
             "unreachable": UNREACHABLE_SECONDS,
-            "positions": positions,
+            "positions": [record.position for record in records],
+            "keys": [record.subject_key for record in records],
         },
     )
     return {

@@ -108,7 +108,7 @@ class JobsApi:
                 command,
                 SETTINGS,
                 opener=opener or Opener({}),
-                places=Places(100, 4),
+                places=Places(100, 4, shared_calls=100),
                 stopping=lambda: False,
             )
         if end:

@@ -39,7 +39,7 @@ class Lookups:
             Lookup(str(self.workspace_id), str(job_id), source.name, 1, 10_000, is_last),
             SETTINGS,
             opener=Opener({}),
-            places=Places(100, 4),
+            places=Places(100, 4, shared_calls=100),
             stopping=lambda: False,
         )
 

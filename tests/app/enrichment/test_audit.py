@@ -56,7 +56,7 @@ async def run_job(sessions: Sessions, workspace_id: UUID, source: FakeSource, do
         command,
         SETTINGS,
         opener=Opener({}),
-        places=Places(100, 4),
+        places=Places(100, 4, shared_calls=100),
         stopping=lambda: False,
     )
     return job_id

@@ -61,7 +61,13 @@ def command(workspace_id: UUID, job_id: UUID, source: FakeSource, *, last: int =
 async def run(sessions: Sessions, source: FakeSource, lookup: Lookup) -> LookupDone:
     sources = {source.name: source}
     return await look_up(
-        sessions, sources, lookup, SETTINGS, opener=Opener({}), places=Places(100, 4), stopping=lambda: False
+        sessions,
+        sources,
+        lookup,
+        SETTINGS,
+        opener=Opener({}),
+        places=Places(100, 4, shared_calls=100),
+        stopping=lambda: False,
     )
 
 
@@ -343,7 +349,7 @@ async def test_lookups_together_never_charge_more_than_the_hold(sessions: Sessio
                     lookup,
                     SETTINGS,
                     opener=Opener({}),
-                    places=Places(100, 4),
+                    places=Places(100, 4, shared_calls=100),
                     stopping=lambda: False,
                 )
             except LookupPostponed:

@@ -80,7 +80,7 @@ async def run(
             lookup,
             SETTINGS,
             opener=Opener({}),
-            places=Places(100, 4),
+            places=Places(100, 4, shared_calls=100),
             stopping=lambda: False,
         )
     except ProviderError:
