@@ -1,4 +1,4 @@
-"""How many calls of one workspace are under way: as many as it may alone, fewer beside others, in the order of asking."""
+"""How many calls of one workspace are under way: all that it may alone, fewer beside others, in the order of asking."""
 
 import asyncio
 from uuid import UUID
