@@ -81,9 +81,8 @@ class PlainDisplay:
         if state == self._said:
             return
         self._said = state
-        calls = ", ".join(f"{each.name} {each.calls} calls {each.found} found" for each in job.providers)
-        line = f"{job.done:4.0%}  {status_line(job)}; {calls}"
-        self._console.print(line)
+        calls = [f"{each.name} {each.calls} calls {each.found} found" for each in job.providers if each.calls]
+        self._console.print(f"{job.done:4.0%}  {'; '.join(filter(None, [status_line(job), ', '.join(calls)]))}")
 
 
 def status_line(job: Job) -> str:
