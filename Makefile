@@ -36,7 +36,7 @@ bench: setup
 
 # All that a provider can do wrong, to a chunk and to a job, and what it costs: a quarter of an hour.
 faults: setup
-	FAULTS=all $(BIN)/pytest -n 2 tests/app/enrichment/test_provider_faults.py
+	FAULTS=all $(BIN)/pytest -n 2 tests/app/enrichment/test_provider_faults.py tests/faults/test_outages.py
 	$(BIN)/python -m benchmarks faults
 
 # After a change of the dependencies in pyproject.toml. The result names no index: everybody uses their own.

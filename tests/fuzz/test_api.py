@@ -31,7 +31,7 @@ from tests.contents import fill
 from tests.people import join, new_person
 from tests.servers import Database, PostgresServer
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
 
 EXCLUDED = {
     # A stream: it lasts as long as its job, and the generated jobs never end.

@@ -164,6 +164,7 @@ async def test_who_learns_late_adopts_what_others_decided_meanwhile(cluster: Clu
         await late.stop()
         await late.fail()
         await open_everywhere(cluster, one)
+        await cluster.is_stored("open")
         await cluster.pass_time(RESET_SECONDS)
         await one.call("probe")
         await cluster.is_stored("closed")

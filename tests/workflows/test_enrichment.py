@@ -263,8 +263,7 @@ async def test_of_many_large_jobs_some_are_under_way_and_the_others_get_their_tu
         ended = [await stack.until_finished(job_id) for job_id in (*large, small)]
 
         assert [job["matched"] for job in ended] == [100, 100, 0, 100, 100, 10]
-        started = [job["started_at"] for job in ended[:5] if job["matched"]]
-        assert started == sorted(started)
+        assert max(job["started_at"] for job in ended[:2]) < min(job["started_at"] for job in ended[3:5])
         assert await violations(stack.sessions, stack.workspace_id) == []
 
 
