@@ -40,11 +40,10 @@ _HOUR = 3600.0
 def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
     """The relay, the reconciler and the sweeps. One that fails ends the process, and so is seen and started again."""
     settings = resources.settings
-    jobs = EnrichmentJobs(resources.sessions, resources.platform_sessions)
-    closings = Closings(resources.sessions, resources.platform_sessions)
-    erasures = Erasures(resources.sessions, resources.platform_sessions)
-    redrives = Redrives(resources.sessions, resources.platform_sessions)
-    deliveries = Deliveries(resources.sessions, resources.platform_sessions)
+    reconciled = [
+        process(resources.sessions, resources.platform_sessions)
+        for process in (EnrichmentJobs, Closings, Erasures, Redrives, Deliveries)
+    ]
     return [
         Relay(
             resources.platform_sessions,
@@ -55,7 +54,7 @@ def loops(resources: WorkerResources) -> list[Coroutine[Any, Any, None]]:
             resources.metrics,
         ).run(),
         Waker(resources.platform_sessions, resources.temporal, settings.temporal, resources.watched).run(),
-        Reconciler([jobs, closings, erasures, redrives, deliveries], resources.temporal, settings.outbox).run(),
+        Reconciler(reconciled, resources.temporal, settings.outbox).run(),
         sweep_every(_HOUR, idempotency.sweep, resources.platform_sessions),
         sweep_every(_HOUR, accounts.sweep, resources.platform_sessions),
         sweep_every(_HOUR, webhooks.sweep, resources.platform_sessions),

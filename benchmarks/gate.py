@@ -10,13 +10,14 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from app.db import Sessions, create_engine
+from app.provider_settings import BreakerSettings, QuotaWindow
 from app.providers.circuit import Circuit
 from app.providers.gate import GatedSource
 from app.providers.metrics import ProviderMetrics
 from app.providers.ports import Answer, Capabilities, Missed, Query
 from app.providers.quota import Quota
 from app.providers.quotas import SharedQuotas
-from app.settings import BreakerSettings, DatabaseSettings, QuotaWindow
+from app.settings import DatabaseSettings
 from benchmarks.measure import Row
 from benchmarks.rig import running_rig
 

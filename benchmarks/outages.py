@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from app.settings import BreakerSettings
+from app.provider_settings import BreakerSettings
 from benchmarks.books import books
 from benchmarks.measure import Row
 from benchmarks.rig import ANSWERED, Rig, domains, running_rig

@@ -19,7 +19,7 @@ from app.errors import AppError, Detail, InvalidRequest, NotFound
 from app.idempotency import service as idempotency
 from app.idempotency.answers import Once, Remembered
 from app.outbox import service as outbox
-from app.outbox.reconciler import SilentWork
+from app.outbox.reconciler import ReconciledProcess, SilentWork
 from workflows import ids
 from workflows.contracts.deadletters import PageRedriven, RedriveDone, RedriveRef
 
@@ -162,28 +162,20 @@ def _caller(workspace_id: UUID, redrive: Redrive) -> Caller:
     return Caller(workspace_id, frozenset(), "viewer", **who)
 
 
-class Redrives:
-    """Redrives that went silent, for the reconciler. `platform_sessions` find those of every workspace; each is started
-    again in its own workspace."""
+class Redrives(ReconciledProcess):
+    """What is pending is still to be tried, however the workflow ended."""
 
-    def __init__(self, sessions: Sessions, platform_sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._platform_sessions = platform_sessions
+    async def _claim(self, session: Session, *, seconds: float, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        return await repository.claim_silent(session, seconds=seconds, limit=limit)
 
-    async def claim_silent(self, seconds: float, limit: int) -> Sequence[SilentWork]:
-        async with self._platform_sessions.unscoped() as session:
-            claimed = await repository.claim_silent(session, seconds=seconds, limit=limit)
-        return [SilentWork(workspace_id, ids.redrive(str(each)), each) for workspace_id, each in claimed]
+    def _workflow_id(self, reference: str) -> str:
+        return ids.redrive(reference)
 
     async def start_again(self, work: SilentWork) -> None:
         async with self._sessions.for_workspace(work.workspace_id) as session:
             redrive = await repository.get(session, work.workspace_id, work.reference)
             if redrive is not None and redrive.finished_at is None:
                 await _start_workflow(session, work.workspace_id, redrive.id, total=redrive.total, again=True)
-
-    async def end(self, work: SilentWork) -> None:
-        """However it ended, what is pending is still to be tried."""
-        await self.start_again(work)
 
 
 async def _start_workflow(

@@ -14,7 +14,7 @@ from app.errors import NotFound
 from app.idempotency import service as idempotency
 from app.idempotency.answers import Once, Remembered
 from app.outbox import service as outbox
-from app.outbox.reconciler import SilentWork
+from app.outbox.reconciler import ReconciledProcess, SilentWork
 from app.workspaces import service as workspaces
 from workflows import ids
 from workflows.contracts.erasures import Erased, ErasureRef
@@ -94,28 +94,20 @@ def counts_of(erasure: Erasure) -> dict[str, int]:
     }
 
 
-class Erasures:
-    """Erasures that went silent, for the reconciler. `platform_sessions` find those of every workspace; each is started
-    again in its own workspace."""
+class Erasures(ReconciledProcess):
+    """Somebody is still to be erased, however the workflow ended."""
 
-    def __init__(self, sessions: Sessions, platform_sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._platform_sessions = platform_sessions
+    async def _claim(self, session: Session, *, seconds: float, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        return await repository.claim_silent(session, seconds=seconds, limit=limit)
 
-    async def claim_silent(self, seconds: float, limit: int) -> Sequence[SilentWork]:
-        async with self._platform_sessions.unscoped() as session:
-            claimed = await repository.claim_silent(session, seconds=seconds, limit=limit)
-        return [SilentWork(workspace_id, ids.erasure(str(each)), each) for workspace_id, each in claimed]
+    def _workflow_id(self, reference: str) -> str:
+        return ids.erasure(reference)
 
     async def start_again(self, work: SilentWork) -> None:
         async with self._sessions.for_workspace(work.workspace_id) as session:
             erasure = await repository.get(session, work.workspace_id, work.reference)
             if erasure is not None and erasure.finished_at is None:
                 await _start_workflow(session, work.workspace_id, work.reference, again=True)
-
-    async def end(self, work: SilentWork) -> None:
-        """However it ended, somebody is still to be erased."""
-        await self.start_again(work)
 
 
 async def _start_workflow(session: Session, workspace_id: UUID, erasure_id: UUID, *, again: bool = False) -> None:

@@ -1,26 +1,24 @@
 """Enrichment jobs that went silent, for the reconciler."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
-from app.db import Sessions
+from app.db import Session
 from app.enrichment import reconcile_repository as repository
 from app.enrichment.settle import settle
 from app.enrichment.start import start_job
-from app.outbox.reconciler import SilentWork
+from app.outbox.reconciler import ReconciledProcess, SilentWork
 from workflows import ids
 
 
-class EnrichmentJobs:
-    """`platform_sessions` find jobs of every workspace; what is done about one is done in its own workspace."""
+class EnrichmentJobs(ReconciledProcess):
+    """A job whose workflow was ended has failed: somebody wanted that."""
 
-    def __init__(self, sessions: Sessions, platform_sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._platform_sessions = platform_sessions
+    async def _claim(self, session: Session, *, seconds: float, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        return await repository.claim_silent_jobs(session, seconds=seconds, limit=limit)
 
-    async def claim_silent(self, seconds: float, limit: int) -> Sequence[SilentWork]:
-        async with self._platform_sessions.unscoped() as session:
-            jobs = await repository.claim_silent_jobs(session, seconds=seconds, limit=limit)
-        return [SilentWork(workspace_id, ids.enrichment_job(str(job_id)), job_id) for workspace_id, job_id in jobs]
+    def _workflow_id(self, reference: str) -> str:
+        return ids.enrichment_job(reference)
 
     async def start_again(self, work: SilentWork) -> None:
         async with self._sessions.for_workspace(work.workspace_id) as session:

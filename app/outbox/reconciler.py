@@ -5,16 +5,17 @@ server that lost its database, schedules included.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 from uuid import UUID
 
 import structlog
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from app.db import Session, Sessions
 from app.errors import Unavailable
 from app.settings import OutboxSettings
 from app.temporal import reaching_temporal
@@ -34,18 +35,42 @@ class SilentWork:
     reference: UUID
 
 
-class ReconciledProcess(Protocol):
-    """What a process tells the reconciler about its work."""
+class ReconciledProcess(ABC):
+    """What a process tells the reconciler about its work.
+
+    `platform_sessions` find that of every workspace; what is done about one is done in its own workspace.
+    """
+
+    def __init__(self, sessions: Sessions, platform_sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._platform_sessions = platform_sessions
 
     async def claim_silent(self, seconds: float, limit: int) -> Sequence[SilentWork]:
         """Unfinished work that was silent for so long, and has no command on its way. Claiming counts as a sign of
         life, so that each is looked at by one reconciler at a time."""
+        async with self._platform_sessions.unscoped() as session:
+            claimed = await self._claim(session, seconds=seconds, limit=limit)
+        return [
+            SilentWork(workspace_id, self._workflow_id(str(reference)), reference)
+            for workspace_id, reference in claimed
+        ]
 
+    @abstractmethod
+    async def _claim(self, session: Session, *, seconds: float, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        """(workspace, reference) of what `claim_silent` is to find."""
+
+    @abstractmethod
+    def _workflow_id(self, reference: str) -> str:
+        """The workflow that does this work."""
+
+    @abstractmethod
     async def start_again(self, work: SilentWork) -> None:
         """Temporal does not know the workflow: start it again by its id."""
 
     async def end(self, work: SilentWork) -> None:
-        """The workflow ended without its work being settled (it was terminated, or failed): settle it."""
+        """The workflow ended without its work being settled (it was terminated, or failed): settle it. Where nothing
+        says otherwise it is still to be done, and started again."""
+        await self.start_again(work)
 
 
 class Reconciler:

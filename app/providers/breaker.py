@@ -38,9 +38,9 @@ from pybreaker import (
     CircuitMemoryStorage,
 )
 
+from app.provider_settings import BreakerSettings
 from app.providers.errors import CircuitOpen, KeyRefusal, Malformed, ProviderError
 from app.providers.ports import CircuitView, JsonValue
-from app.settings import BreakerSettings
 
 # What a refused caller is told while the one probe is under way: its verdict is a call away.
 PROBE_SECONDS = 1.0

@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Protocol
 
 from app.errors import Unavailable
+from app.provider_settings import BreakerSettings
 from app.providers.breaker import PROBE_SECONDS, Admission, Breaker, State
 from app.providers.circuit_rows import CircuitRow
 from app.providers.errors import CircuitOpen, SwitchedOff
 from app.providers.ports import CircuitView, JsonValue
-from app.settings import BreakerSettings
 
 # The lease of a probe lasts so much longer than its call may take.
 LEASE_MARGIN_SECONDS = 5.0

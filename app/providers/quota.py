@@ -16,10 +16,10 @@ from typing import Protocol
 import structlog
 
 from app.errors import Unavailable
+from app.provider_settings import QuotaWindow
 from app.providers.errors import Throttled
 from app.providers.ports import RateInfo
 from app.providers.turns import Turns, Who
-from app.settings import QuotaWindow
 from app.tasks import BackgroundTasks
 
 log = structlog.get_logger(__name__)

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db import Sessions, follow
 from app.errors import Unavailable
+from app.provider_settings import QuotaWindow
 from app.providers.quota import Lease, Quota
-from app.settings import QuotaWindow
 
 log = structlog.get_logger(__name__)
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
+from app.provider_settings import BreakerSettings, ProviderSettings, ProvidersSettings
 from app.providers import normalise
 from app.providers.adapters.apollo import Apollo
 from app.providers.adapters.clearbit import Clearbit
@@ -28,7 +29,7 @@ from app.providers.metrics import ProviderMetrics
 from app.providers.ports import CircuitView, Offer
 from app.providers.quota import Quota
 from app.providers.quotas import SharedQuotas
-from app.settings import PREFIX, BreakerSettings, ProviderSettings, ProvidersSettings, SettingsError
+from app.settings import PREFIX, SettingsError
 
 # Each takes its section of the settings, which has the same name.
 ADAPTERS: Mapping[str, Callable[[Any], Adapter]] = {

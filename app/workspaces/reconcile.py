@@ -1,29 +1,23 @@
 """Closings of deleted workspaces that went silent, for the reconciler."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
-from app.db import Sessions
-from app.outbox.reconciler import SilentWork
+from app.db import Session
+from app.outbox.reconciler import ReconciledProcess, SilentWork
 from app.workspaces import repository, service
 from workflows import ids
 
 
-class Closings:
-    """`platform_sessions` find closings of every workspace; each is started again in its own workspace."""
+class Closings(ReconciledProcess):
+    """A closing that failed waits for what a person sets right, and then finishes by itself."""
 
-    def __init__(self, sessions: Sessions, platform_sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._platform_sessions = platform_sessions
+    async def _claim(self, session: Session, *, seconds: float, limit: int) -> Sequence[tuple[UUID, UUID]]:
+        closings = await repository.claim_silent_closings(session, seconds=seconds, limit=limit)
+        return [(workspace_id, workspace_id) for workspace_id in closings]
 
-    async def claim_silent(self, seconds: float, limit: int) -> Sequence[SilentWork]:
-        async with self._platform_sessions.unscoped() as session:
-            closings = await repository.claim_silent_closings(session, seconds=seconds, limit=limit)
-        return [SilentWork(each, ids.close_workspace(str(each)), each) for each in closings]
+    def _workflow_id(self, reference: str) -> str:
+        return ids.close_workspace(reference)
 
     async def start_again(self, work: SilentWork) -> None:
-        await service.close_again(self._sessions, work.workspace_id)
-
-    async def end(self, work: SilentWork) -> None:
-        """However it ended, what it was to do is not done: a closing that failed waits for what a person sets right,
-        and then finishes by itself."""
         await service.close_again(self._sessions, work.workspace_id)

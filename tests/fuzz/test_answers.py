@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic import SecretStr
 
+from app.provider_settings import ProvidersSettings
 from app.providers.gate import Adapter
 from app.providers.ports import Entity, Found, Query
 from app.providers.registry import ADAPTERS
-from app.settings import ProvidersSettings
 from tests.fuzz.answers import HTML_TYPE, JSON_TYPE, Json, Said, Vendor, ask, mutated, vendor
 
 STATUSES = (200,) * 12 + (201, 202, 222, 301, 400, 401, 402, 403, 404, 409, 410, 422, 429, 451, 500, 502, 503)

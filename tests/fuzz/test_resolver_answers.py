@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from app.provider_settings import DnsSettings
 from app.providers.adapters.dns import Dns
-from app.settings import DnsSettings
 from tests.fuzz.answers import ask
 from tests.providers.stubs import company
 

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Iterable
 
+from app.provider_settings import BreakerSettings
 from app.providers.breaker import Breaker
 from app.providers.errors import Outage, ProviderError
 from app.providers.ports import CircuitView
-from app.settings import BreakerSettings
 from tests.providers.stubs import Clock
 
 SETTINGS = BreakerSettings(fail_max=5, failure_rate=0.5, window_calls=20, min_keys=5, reset_seconds=30)

@@ -11,10 +11,11 @@ import time
 from pydantic import SecretStr
 
 from app.db import Sessions, create_engine
+from app.provider_settings import BreakerSettings
 from app.providers.circuit import Circuit
 from app.providers.circuits import SharedCircuits
 from app.providers.errors import CircuitOpen, Outage
-from app.settings import BreakerSettings, DatabaseSettings
+from app.settings import DatabaseSettings
 
 RESET_SECONDS = 0.2
 CALL_SECONDS = 10.0

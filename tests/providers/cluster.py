@@ -8,13 +8,14 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from app.db import Session, Sessions, create_engine
+from app.provider_settings import BreakerSettings
 from app.providers import circuit_rows
 from app.providers.circuit import Circuit
 from app.providers.circuit_rows import CircuitRow, Hand
 from app.providers.circuits import SharedCircuits, Told
 from app.providers.errors import Outage, ProviderError
 from app.providers.ports import CircuitChange
-from app.settings import BreakerSettings, DatabaseSettings
+from app.settings import DatabaseSettings
 from tests.providers.stubs import Clock
 from tests.servers import Database
 

@@ -8,10 +8,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from app.providers.gate import GatedSource
-from app.providers.registry import open_sources
-from app.sandbox.server import Sandbox, SandboxOptions, serve
-from app.settings import (
+from app.provider_settings import (
     ApolloSettings,
     ClearbitSettings,
     DnsSettings,
@@ -26,6 +23,9 @@ from app.settings import (
     WebsiteSettings,
     WikidataSettings,
 )
+from app.providers.gate import GatedSource
+from app.providers.registry import open_sources
+from app.sandbox.server import Sandbox, SandboxOptions, serve
 
 API_KEY = "planted-secret-5d1c"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from app.provider_settings import PeopleDataLabsSettings, QuotaWindow
 from app.providers.adapters.peopledatalabs import PeopleDataLabs
-from app.settings import PeopleDataLabsSettings, QuotaWindow
 from tests.providers.stubs import Server, answer, company, person, serving
 
 COMPANY: Mapping[str, Any] = {

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import Field, SecretStr, create_model
 
-from app import settings
+from app import provider_settings as settings
+from app.provider_settings import ProvidersSettings
 from app.providers.errors import CredentialRejected, PaymentRequired
 from app.providers.gate import GatedSource
 from app.providers.registry import ADAPTERS, open_sources
 from app.sandbox.server import VENDORS, Sandbox, SandboxOptions, Vendor, serve
-from app.settings import ProvidersSettings
 from tests.providers import test_contract as contract
 from tests.providers.conftest import API_KEY, Control
 

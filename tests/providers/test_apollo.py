@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from app.provider_settings import ProviderSettings, QuotaWindow
 from app.providers.adapters.apollo import Apollo
 from app.providers.errors import (
     CredentialRejected,
@@ -21,7 +22,6 @@ from app.providers.errors import (
     Transient,
 )
 from app.providers.ports import COMPANY_FIELDS, PERSON_FIELDS, Answer, Found, Missed, Query, RateInfo
-from app.settings import ProviderSettings, QuotaWindow
 from tests.providers.stubs import Server, answer, company, person, serving
 
 ORGANIZATION = {

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from app.provider_settings import ProviderSettings, QuotaWindow
 from app.providers.adapters.apollo import BULK, Apollo
 from app.providers.adapters.apollo_matching import share_out
 from app.providers.errors import (
@@ -23,7 +24,6 @@ from app.providers.errors import (
     RateLimited,
 )
 from app.providers.ports import Answer, Found, Missed, Query, RateInfo
-from app.settings import ProviderSettings, QuotaWindow
 from tests.providers.stubs import Server, answer, company, person, serving
 
 LOCKED = "email_not_unlocked@domain.com"

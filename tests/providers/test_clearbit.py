@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from app.provider_settings import ClearbitSettings
 from app.providers.adapters.clearbit import BASE_URLS, Clearbit
 from app.providers.errors import (
     CredentialRejected,
@@ -23,7 +24,6 @@ from app.providers.errors import (
 )
 from app.providers.gate import GatedSource
 from app.providers.ports import COMPANY_FIELDS, PERSON_FIELDS, Answer, Found, Missed, Pending, Query, RateInfo
-from app.settings import ClearbitSettings
 from tests.providers.conftest import Control
 from tests.providers.stubs import Server, answer, company, person, serving
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
+from app.provider_settings import ProvidersSettings
 from app.providers.errors import (
     CredentialRejected,
     InvalidQuery,
@@ -24,7 +25,6 @@ from app.providers.gate import GatedSource
 from app.providers.ports import FIELDS, Answer, EnrichmentSource, Found, Missed, Pending, Query, Unreachable
 from app.providers.registry import ADAPTERS, open_sources
 from app.sandbox.server import Sandbox
-from app.settings import ProvidersSettings
 from tests.providers.conftest import API_KEY, Control
 from tests.providers.stubs import company, person, until
 

@@ -4,11 +4,11 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from app.provider_settings import DnsSettings
 from app.providers.adapters.dns import Dns
 from app.providers.errors import Outage
 from app.providers.ports import COMPANY_FIELDS, Answer, Found, Unreachable
 from app.providers.resolver import HostResolver, NameAbsent, NameFailure, Resolver, ResolverAway
-from app.settings import DnsSettings
 from tests.providers.resolvers import Reply, Rule, resolving, zone
 from tests.providers.stubs import company
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from app.provider_settings import EdgarSettings
 from app.providers.adapters.edgar import DIRECTORY_SECONDS, LISTED_LIMIT, Edgar
 from app.providers.errors import InvalidQuery, Malformed, Outage, ProviderError, RateLimited, Throttled, Transient
 from app.providers.gate import GatedSource
 from app.providers.ports import Answer, Found, Missed, Query
-from app.settings import EdgarSettings
 from tests.providers.conftest import Control
 from tests.providers.stubs import Clock, Server, answer, company, serving
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client import CollectorRegistry
 
+from app.provider_settings import BreakerSettings
 from app.providers.circuit import Circuit
 from app.providers.errors import (
     CircuitOpen,
@@ -20,7 +21,6 @@ from app.providers.errors import (
 from app.providers.gate import GatedSource, SourceStats
 from app.providers.metrics import ProviderMetrics
 from app.providers.ports import Answer, EnrichmentSource, Missed, Query, Unreachable
-from app.settings import BreakerSettings
 from tests.providers.stubs import FOUND, Clock, ScriptedAdapter, circuit_row, company, until
 
 QUERY = company("acme.com")

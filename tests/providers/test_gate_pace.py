@@ -8,13 +8,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from app.provider_settings import BreakerSettings, QuotaWindow
 from app.providers.circuit import Circuit
 from app.providers.errors import Outage, RateLimited, Throttled
 from app.providers.gate import AnnouncingAdapter, GatedSource
 from app.providers.metrics import ProviderMetrics
 from app.providers.ports import Answer, Query, RateInfo
 from app.providers.quota import INSTALLATION, Lease, Quota
-from app.settings import BreakerSettings, QuotaWindow
 from tests.providers.stubs import FOUND, Clock, ScriptedAdapter, company, until
 
 OURS, THEIRS = UUID(int=1), UUID(int=2)

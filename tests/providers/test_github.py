@@ -10,12 +10,12 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from app.provider_settings import GithubSettings, QuotaWindow
 from app.providers.adapters.github import Github
 from app.providers.errors import CredentialRejected, InvalidQuery, Malformed, Outage, RateLimited, Transient
 from app.providers.gate import GatedSource
 from app.providers.ports import Answer, Found, Missed, Query, RateInfo
 from app.sandbox.server import Sandbox
-from app.settings import GithubSettings, QuotaWindow
 from tests.providers.conftest import Control
 from tests.providers.stubs import Server, answer, company, serving
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.provider_settings import GleifSettings
 from app.providers.adapters.gleif import Gleif
 from app.providers.errors import (
     CredentialRejected,
@@ -19,7 +20,6 @@ from app.providers.errors import (
 )
 from app.providers.gate import GatedSource
 from app.providers.ports import Answer, Found, Missed, Query
-from app.settings import GleifSettings
 from tests.providers.conftest import Control
 from tests.providers.stubs import Server, answer, serving
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from app.provider_settings import ProviderSettings
 from app.providers.adapters.hunter import Hunter
 from app.providers.adapters.hunter_api import BASE_URL
 from app.providers.errors import (
@@ -22,7 +23,6 @@ from app.providers.errors import (
     Transient,
 )
 from app.providers.ports import COMPANY_FIELDS, PERSON_FIELDS, Answer, Found, Missed, Pending, Query
-from app.settings import ProviderSettings
 from tests.providers.stubs import Server, answer, company, person, serving
 
 COMPANY = {

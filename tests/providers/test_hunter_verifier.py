@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from app.provider_settings import HunterVerifierSettings
 from app.providers.adapters.hunter_verifier import HunterVerifier
 from app.providers.errors import (
     CredentialRejected,
@@ -21,7 +22,6 @@ from app.providers.errors import (
     Transient,
 )
 from app.providers.ports import PERSON_FIELDS, Answer, Found, Missed, Pending
-from app.settings import HunterVerifierSettings
 from tests.providers.stubs import Server, answer, person, serving
 
 # The shape of the documents, with values of our own.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from pydantic import SecretStr
 
+from app.provider_settings import ProvidersSettings
 from app.providers.errors import (
     CredentialRejected,
     InvalidQuery,
@@ -18,7 +19,6 @@ from app.providers.gate import GatedSource
 from app.providers.ports import Found, Missed, Pending, Query
 from app.providers.registry import open_sources
 from app.sandbox.server import Sandbox
-from app.settings import ProvidersSettings
 from tests.providers.conftest import Control
 from tests.providers.stubs import answer, company, person, serving
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from app.provider_settings import PeopleDataLabsSettings
 from app.providers.adapters.peopledatalabs import BASE_URL, PeopleDataLabs
 from app.providers.errors import (
     CredentialRejected,
@@ -21,7 +22,6 @@ from app.providers.errors import (
 )
 from app.providers.gate import GatedSource
 from app.providers.ports import COMPANY_FIELDS, PERSON_FIELDS, Answer, Found, Missed, Query, RateInfo
-from app.settings import PeopleDataLabsSettings
 from tests.providers.conftest import Control
 from tests.providers.peopledatalabs_answers import (
     BY_DOMAIN,

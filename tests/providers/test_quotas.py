@@ -15,11 +15,12 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.db import Sessions, create_engine
 from app.errors import Unavailable
+from app.provider_settings import QuotaWindow
 from app.providers.errors import Throttled
 from app.providers.ports import RateInfo, always
 from app.providers.quota import INSTALLATION, Quota
 from app.providers.quotas import SharedQuotas
-from app.settings import DatabaseSettings, QuotaWindow
+from app.settings import DatabaseSettings
 from tests.api import owner_sessions
 from tests.providers.stubs import until
 from tests.servers import Database

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
 
+from app.provider_settings import RdapSettings
 from app.providers.adapters.rdap import Rdap
 from app.providers.addresses import guarded_connector
 from app.providers.errors import CredentialRejected, InvalidQuery, Malformed, Outage, RateLimited, Transient
@@ -19,7 +20,6 @@ from app.providers.gate import GatedSource
 from app.providers.http import ANSWER_BYTES
 from app.providers.ports import Answer, Found, Missed, Query, Unreachable
 from app.providers.resolver import HostResolver, Resolver
-from app.settings import RdapSettings
 from tests.providers.conftest import Control
 from tests.providers.resolvers import Rule, resolving, zone
 from tests.providers.sockets import TurningResolver, leading_to

@@ -4,10 +4,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from app.provider_settings import BreakerSettings, DnsSettings, HunterSettings, ProvidersSettings, WebsiteSettings
 from app.providers.errors import CredentialRejected, Outage
 from app.providers.ports import CircuitView, EnrichmentSource
 from app.providers.registry import ADAPTERS, offers, open_sources
-from app.settings import BreakerSettings, DnsSettings, HunterSettings, ProvidersSettings, SettingsError, WebsiteSettings
+from app.settings import SettingsError
 from tests.providers.stubs import company
 
 KEY = SecretStr("planted-secret-41f0")

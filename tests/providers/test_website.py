@@ -11,13 +11,13 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
 
+from app.provider_settings import ProviderSettings
 from app.providers.adapters import website as module
 from app.providers.adapters.website import Website
 from app.providers.addresses import guarded_connector
 from app.providers.errors import Outage
 from app.providers.ports import Answer, Found, Missed, Unreachable
 from app.providers.resolver import HostResolver, Resolver
-from app.settings import ProviderSettings
 from tests.providers.resolvers import Rule, resolving, zone
 from tests.providers.sockets import TurningResolver, leading_to
 from tests.providers.stubs import LastWords, Server, answer, company, serving

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from app.provider_settings import WikidataSettings
 from app.providers.adapters.wikidata import Wikidata
 from app.providers.errors import (
     CredentialRejected,
@@ -20,7 +21,6 @@ from app.providers.errors import (
 )
 from app.providers.gate import GatedSource
 from app.providers.ports import Answer, Found, Missed, Query
-from app.settings import WikidataSettings
 from tests.providers.conftest import Control
 from tests.providers.stubs import Server, answer, company, serving
 

@@ -93,9 +93,9 @@ async def test_what_runs_waits_and_is_paused_ends_and_gives_back_what_it_held(
     slow = FakeSource("alpha", latency=0.2)
     away = FakeSource("beta", lambda _: CircuitOpen("beta", "the circuit is open", retry_after=20))
     async with open_stack(database, temporal_server, [slow, away]) as stack, stack.worker():
-        running = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [slow], chunk=10, window=1)
+        running = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [slow], chunk=1, window=1)
         waiting = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [away])
-        paused = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [slow], chunk=10, window=1)
+        paused = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [slow], chunk=1, window=1)
         await stack.wake(paused, "paused")
         await stack.until(paused, lambda job: job["status"] == "paused")
         await stack.until_waiting(waiting)
@@ -153,7 +153,7 @@ async def test_a_worker_that_dies_in_between_is_followed_by_another(database: Da
     source = FakeSource(latency=0.1)
     async with open_stack(database, temporal_server, [source]) as stack:
         async with stack.worker():
-            job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [source], chunk=10, window=1)
+            job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [source], chunk=1, window=1)
             await stack.until(job_id, lambda job: job["matched"] > 0)
             await delete(stack)
         async with stack.worker():
@@ -205,7 +205,7 @@ async def test_a_closing_terminated_in_the_temporal_ui_is_started_again(
 ) -> None:
     source = FakeSource(latency=1)
     async with open_stack(database, temporal_server, [source]) as stack:
-        job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [source], chunk=10, window=1)
+        job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [source], chunk=1, window=1)
         closing = await delete(stack)
         await relayed(stack)
         await closing.terminate("an operator")
@@ -221,7 +221,7 @@ async def test_a_closing_of_a_temporal_that_lost_its_database_is_started_again(d
     source = FakeSource(latency=1)
     with running_temporal() as address:
         async with open_stack(database, address, [source]) as stack:
-            job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [source], chunk=10, window=1)
+            job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [source], chunk=1, window=1)
             await delete(stack)
             await relayed(stack)
             workspace_id = stack.workspace_id

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import orjson
 from pydantic import SecretStr
 
+from app.provider_settings import ProviderSettings
 from app.providers import normalise
 from app.providers.adapters import apollo_records
 from app.providers.adapters.apollo_matching import share_out
@@ -23,7 +24,6 @@ from app.providers.errors import (
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, status_failure
 from app.providers.ports import Answer, Capabilities, Entity, Found, Missed, Query, RateInfo
 from app.providers.wire import Json, decode_object, encode, items, section
-from app.settings import ProviderSettings
 
 BASE_URL = "https://api.apollo.io/api/v1"
 

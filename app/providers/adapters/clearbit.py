@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
+from app.provider_settings import ClearbitSettings
 from app.providers.adapters import clearbit_shape
 from app.providers.errors import (
     CredentialRejected,
@@ -21,7 +22,6 @@ from app.providers.errors import (
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, seconds_until, status_failure
 from app.providers.ports import Answer, Capabilities, Entity, Found, Missed, Pending, Query, RateInfo
 from app.providers.wire import decode_object
-from app.settings import ClearbitSettings
 
 BASE_URLS: Mapping[Entity, str] = {"person": "https://person.clearbit.com", "company": "https://company.clearbit.com"}
 API_VERSION = "2019-12-19"

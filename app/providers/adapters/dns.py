@@ -6,10 +6,10 @@ the bulkhead's places for a shorter time.
 
 import dns.rdatatype
 
+from app.provider_settings import DnsSettings
 from app.providers.errors import Outage
 from app.providers.ports import Answer, Capabilities, Found, JsonValue, Query, Unreachable
 from app.providers.resolver import NameAbsent, NameFailure, Resolver, ResolverAway
-from app.settings import DnsSettings
 
 # By the end of the name of the most preferred mail exchanger.
 MAIL_PROVIDERS = {

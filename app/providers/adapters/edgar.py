@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
 
+from app.provider_settings import EdgarSettings
 from app.providers import identifiers, normalise
 from app.providers.company_names import CompanyName, only_match, read
 from app.providers.errors import InvalidQuery, Malformed, ProviderError, RateLimited
@@ -22,7 +23,6 @@ from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, s
 from app.providers.ports import Answer, Capabilities, Found, JsonValue, Missed, Query
 from app.providers.us_states import US_STATES
 from app.providers.wire import Json, decode_object, encode, items, section
-from app.settings import EdgarSettings
 
 FILES_URL = "https://www.sec.gov"
 DATA_URL = "https://data.sec.gov"

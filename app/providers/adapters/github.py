@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
+from app.provider_settings import GithubSettings
 from app.providers import company_names, normalise
 from app.providers.errors import CredentialRejected, InvalidQuery, ProviderError, RateLimited
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, seconds_until, status_failure
 from app.providers.ports import Answer, Capabilities, Found, JsonValue, Missed, Query, RateInfo
 from app.providers.wire import Json, decode_object
-from app.settings import GithubSettings
 
 BASE_URL = "https://api.github.com"
 

@@ -6,6 +6,7 @@ of it is not documented: either way what comes back is held against the name tha
 
 from typing import Any
 
+from app.provider_settings import GleifSettings
 from app.providers import identifiers, normalise
 from app.providers.company_names import CompanyName, only_match, read
 from app.providers.errors import CredentialRejected, InvalidQuery, Malformed, ProviderError, RateLimited
@@ -13,7 +14,6 @@ from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, s
 from app.providers.ports import Answer, Capabilities, Found, JsonValue, Missed, Query
 from app.providers.us_states import US_STATES
 from app.providers.wire import Json, decode_object, encode, items, section
-from app.settings import GleifSettings
 
 BASE_URL = "https://api.gleif.org/api/v1"
 

@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 
 from pydantic import SecretStr
 
+from app.provider_settings import ProviderSettings
 from app.providers import normalise
 from app.providers.adapters import clearbit_shape
 from app.providers.adapters.hunter_api import HunterApi, Reply, email_status, score
 from app.providers.ports import Answer, Capabilities, Found, Missed, Query
 from app.providers.wire import section
-from app.settings import ProviderSettings
 
 # An address that the finder gives without a score.
 UNSCORED_CONFIDENCE = 0.5

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from app.provider_settings import ProviderSettings
 from app.providers import normalise
 from app.providers.errors import (
     CredentialRejected,
@@ -24,7 +25,6 @@ from app.providers.errors import (
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, status_failure
 from app.providers.ports import Missed, Pending
 from app.providers.wire import Json, decode_object, items, section
-from app.settings import ProviderSettings
 
 BASE_URL = "https://api.hunter.io/v2"
 

@@ -2,9 +2,9 @@
 
 from pydantic import SecretStr
 
+from app.provider_settings import ProviderSettings
 from app.providers.adapters.hunter_api import HunterApi, Reply, email_status, score
 from app.providers.ports import Answer, Capabilities, Found, Missed, Query
-from app.settings import ProviderSettings
 
 # A status without a score.
 UNSCORED_CONFIDENCE = 0.5

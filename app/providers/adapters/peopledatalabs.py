@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
+from app.provider_settings import PeopleDataLabsSettings
 from app.providers import normalise
 from app.providers.adapters import peopledatalabs_records as records
 from app.providers.errors import (
@@ -25,7 +26,6 @@ from app.providers.errors import (
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, seconds_until, status_failure
 from app.providers.ports import Answer, Capabilities, Entity, Found, Missed, Query, RateInfo
 from app.providers.wire import Json, decode, decode_object, encode, section
-from app.settings import PeopleDataLabsSettings
 
 BASE_URL = "https://api.peopledatalabs.com/v5"
 BULK = 100

@@ -13,6 +13,7 @@ from aiohttp import hdrs
 from yarl import URL
 
 from app.deadline import Deadline
+from app.provider_settings import RdapSettings
 from app.providers import normalise
 from app.providers.errors import (
     CredentialRejected,
@@ -27,7 +28,6 @@ from app.providers.http import HttpAnswer, VendorClient, retry_after, status_fai
 from app.providers.named_hosts import HostFailed, NamedHosts
 from app.providers.ports import Answer, Capabilities, Found, Missed, Query, Unreachable
 from app.providers.wire import Json, decode_object, items
-from app.settings import RdapSettings
 
 BASE_URL = "https://rdap.org"
 REDIRECTS = 3

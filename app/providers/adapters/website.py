@@ -15,6 +15,7 @@ from protego import Protego
 from yarl import URL
 
 from app.deadline import Deadline
+from app.provider_settings import ProviderSettings
 from app.providers import normalise
 from app.providers.adapters.webpage import FIELDS, Page
 from app.providers.addresses import PORTS, AddressRefused, guarded_connector
@@ -22,7 +23,6 @@ from app.providers.errors import Outage
 from app.providers.http import TRANSPORT_ERRORS, USER_AGENT, BodyTooLarge, new_session, read_body
 from app.providers.ports import Answer, Capabilities, Found, Missed, Query, Unreachable
 from app.providers.resolver import HostResolver, NameFailure, Resolver, ResolverAway
-from app.settings import ProviderSettings
 
 PAGE_BYTES = 5 * 1024 * 1024
 REDIRECTS = 5

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from app.provider_settings import WikidataSettings
 from app.providers import identifiers, normalise
 from app.providers.errors import (
     CredentialRejected,
@@ -20,7 +21,6 @@ from app.providers.errors import (
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, status_failure, user_agent
 from app.providers.ports import Answer, Capabilities, Found, JsonValue, Missed, Query
 from app.providers.wire import decode_object, encode, items, section
-from app.settings import WikidataSettings
 
 BASE_URL = "https://query.wikidata.org"
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from app.errors import AppError
+from app.provider_settings import ApolloSettings, BreakerSettings, HunterSettings, ProvidersSettings
 from app.providers.ports import EnrichmentSource
 from app.providers.registry import open_sources
-from app.settings import ApolloSettings, BreakerSettings, HunterSettings, ProvidersSettings
 from tests.app.enrichment.lookups import SETTINGS, Lookups
 from tests.fuzz.answers import Said, Vendor, mutated, vendor
 

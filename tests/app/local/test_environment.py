@@ -6,7 +6,8 @@ import pytest
 
 from app.local import environment
 from app.local.environment import Addresses
-from app.settings import HunterSettings, load_settings
+from app.provider_settings import HunterSettings
+from app.settings import load_settings
 
 ADDRESSES = Addresses(
     app_url="postgresql://app@127.0.0.1:1/holdfast",
