@@ -37,22 +37,26 @@ class QuotaWindow(Section):
     seconds: Annotated[int, Field(ge=1, le=86_400)]
 
 
-class ProviderSettings(Section):
-    """One provider. `credit_cost` is what a workspace pays for a found result, `own_credential_cost` where the call was
-    made with its own credential; `concurrency` is the bulkhead: how many calls one worker process has in flight at the
-    most; `quotas`: how many calls may be made in how many seconds, all of them together. `by_default`: jobs that name
-    no providers ask it."""
+class GateSettings(Section):
+    """What every provider has. `concurrency` is the bulkhead: how many calls one worker process has in flight at the
+    most; `quotas`: how many calls may be made in how many seconds, all of them together."""
 
     enabled: bool = True
-    by_default: bool = True
     base_url: str | None = None
     api_key: SecretStr | None = None
-    credit_cost: Annotated[int, Field(ge=0)] = 1
-    own_credential_cost: Annotated[int, Field(ge=0)] = 0
     concurrency: Count = 100
     timeout_seconds: Positive = 10
     quotas: tuple[QuotaWindow, ...] = ()
     breaker: BreakerSettings = BreakerSettings()
+
+
+class ProviderSettings(GateSettings):
+    """A provider of facts. `credit_cost` is what a workspace pays for a found result, `own_credential_cost` where the
+    call was made with its own credential. `by_default`: jobs that name no providers ask it."""
+
+    by_default: bool = True
+    credit_cost: Annotated[int, Field(ge=0)] = 1
+    own_credential_cost: Annotated[int, Field(ge=0)] = 0
 
 
 # A class each, because a section that the environment gives in part takes the rest from its class.
@@ -170,6 +174,19 @@ class GithubSettings(FreeSettings):
     quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=5000, seconds=3600),)
 
 
+class StripeSettings(GateSettings):
+    """The payment provider; without an `api_key` there is no billing. `quotas` as its documents state them for reads
+    and for writes, here taken for both together. `meter` is the event name of the meter that usage is reported to, and
+    `meter_id` its id; without them none is."""
+
+    base_url: str | None = "https://api.stripe.com"
+    timeout_seconds: Positive = 30
+    concurrency: Count = 20
+    quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=100, seconds=1),)
+    meter: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    meter_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+
+
 class ProvidersSettings(Section):
     website: WebsiteSettings = WebsiteSettings()
     dns: DnsSettings = DnsSettings()
@@ -183,3 +200,4 @@ class ProvidersSettings(Section):
     apollo: ApolloSettings = ApolloSettings()
     clearbit: ClearbitSettings = ClearbitSettings()
     peopledatalabs: PeopleDataLabsSettings = PeopleDataLabsSettings()
+    stripe: StripeSettings = StripeSettings()

@@ -187,6 +187,21 @@ class CreditsSettings(Section):
     local_grant: Annotated[int, Field(ge=0, le=10**12)] = 1_000_000
 
 
+class BillingSettings(Section):
+    """`plans_file`: other plans than app/billing/plans.toml. `webhook_secrets` sign what Stripe sends; each is taken,
+    so that they can be rolled. A workspace whose payment failed keeps its plan for `grace_days`. After a checkout or
+    the portal people are sent to `return_url`, where the request names none; those that it may name are at the same
+    origin, or at one of `return_origins`."""
+
+    plans_file: Path | None = None
+    webhook_secrets: tuple[SecretStr, ...] = ()
+    grace_days: Annotated[int, Field(ge=0, le=90)] = 7
+    return_url: str = "http://127.0.0.1:8000"
+    return_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    reconcile_every_seconds: Annotated[float, Field(ge=60)] = 86_400
+    usage_every_seconds: Annotated[float, Field(ge=60)] = 3600
+
+
 class Settings(BaseSettings):
     """The settings of one process. `load_settings` is the way to make one."""
 
@@ -212,6 +227,7 @@ class Settings(BaseSettings):
     mail: MailSettings = MailSettings()
     credentials: CredentialSettings = CredentialSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
+    billing: BillingSettings = BillingSettings()
     # What vendors answered in their own words is kept for so many days; 0: not at all.
     raw_retention_days: Annotated[int, Field(ge=0, le=3650)] = 30
     # Where people reach the API: links in mails begin with it.

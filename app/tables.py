@@ -3,6 +3,18 @@
 from app.accounts.models import attempts, one_time_tokens, user_sessions, users
 from app.audit_log.models import audit_entries
 from app.auth.models import api_keys
+from app.billing.models import (
+    billing_customers,
+    billing_drift,
+    billing_events,
+    billing_grants,
+    billing_invoices,
+    billing_pages,
+    billing_reconciliations,
+    billing_subscriptions,
+    billing_syncs,
+    billing_usage_batches,
+)
 from app.credentials.models import provider_credentials
 from app.credits.models import credit_accounts, credit_entries, credit_lots
 from app.db import metadata
@@ -71,6 +83,16 @@ TABLES = (
     dead_letters,
     dead_letter_redrives,
     dead_letter_redrive_items,
+    billing_customers,
+    billing_subscriptions,
+    billing_invoices,
+    billing_grants,
+    billing_events,
+    billing_pages,
+    billing_reconciliations,
+    billing_syncs,
+    billing_drift,
+    billing_usage_batches,
 )
 
 __all__ = ["TABLES", "metadata"]

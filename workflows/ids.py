@@ -8,9 +8,20 @@ _CREDENTIAL_VERIFICATION = "credential-verification"
 _ERASURE = "erasure"
 _REDRIVE = "redrive"
 _WEBHOOK_ENDPOINT = "webhook-endpoint"
+_BILLING_CUSTOMER = "billing-customer"
+_BILLING_PAGE = "billing-page"
 
-_NAMES = f"{_ENRICHMENT_JOB}|{_CLOSE_WORKSPACE}|{_CREDENTIAL_VERIFICATION}|{_ERASURE}|{_REDRIVE}|{_WEBHOOK_ENDPOINT}"
-_FORM = re.compile(rf"(?:{_NAMES})/[0-9a-f-]{{36}}", re.ASCII)
+_NAMES = (
+    _ENRICHMENT_JOB,
+    _CLOSE_WORKSPACE,
+    _CREDENTIAL_VERIFICATION,
+    _ERASURE,
+    _REDRIVE,
+    _WEBHOOK_ENDPOINT,
+    _BILLING_CUSTOMER,
+    _BILLING_PAGE,
+)
+_FORM = re.compile(rf"(?:{'|'.join(_NAMES)})/[0-9a-f-]{{36}}", re.ASCII)
 
 
 def enrichment_job(job_id: str) -> str:
@@ -35,6 +46,14 @@ def redrive(redrive_id: str) -> str:
 
 def webhook_endpoint(endpoint_id: str) -> str:
     return f"{_WEBHOOK_ENDPOINT}/{endpoint_id}"
+
+
+def billing_customer(workspace_id: str) -> str:
+    return f"{_BILLING_CUSTOMER}/{workspace_id}"
+
+
+def billing_page(page_id: str) -> str:
+    return f"{_BILLING_PAGE}/{page_id}"
 
 
 def is_of_a_workspace(workflow_id: str) -> bool:

@@ -4,6 +4,7 @@ A miss is data, an error is an exception. The taxonomy, with each vendor's wordi
 
     ProviderError
     ├── InvalidQuery       the vendor refuses this input; final for this record
+    │   └── Missing            what the call is about is not there, or no longer
     ├── KeyRefusal         the vendor does not serve this key; no verdict on the vendor's health
     │   ├── CredentialRejected the vendor refuses the key; final for this workspace and vendor
     │   │   └── SwitchedOff        we ask the vendor nothing, whatever the key; ends work in the same way
@@ -12,6 +13,7 @@ A miss is data, an error is an exception. The taxonomy, with each vendor's wordi
     │   └── Throttled          we did not ask: our own quota, the vendor's hint, or the slow start after an outage
     ├── Malformed          an answer that cannot be read; one retry, then final for this record
     └── Refusal            not now, through no fault of the input; Temporal retries
+        ├── StoredFailure  the vendor keeps answering this idempotency key with the failure of its first use
         ├── Transient      this call failed (5xx, timeout, broken connection); evidence for the circuit
         ├── Outage         the vendor is away (connection refused, host unknown, 503); evidence for the circuit
         └── CircuitOpen    we did not ask; `retry_after` is the time until the next probe
@@ -37,6 +39,10 @@ class ProviderError(AppError):
 
 class InvalidQuery(ProviderError):
     code = "invalid_query"
+
+
+class Missing(InvalidQuery):
+    code = "provider_object_missing"
 
 
 class KeyRefusal(ProviderError):
@@ -74,6 +80,10 @@ class Refusal(ProviderError):
     code = "provider_refusal"
     status = 503
     retryable = True
+
+
+class StoredFailure(Refusal):
+    code = "provider_stored_failure"
 
 
 class Transient(Refusal):

@@ -15,6 +15,7 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
     job_id = new_id()
     outage_id = new_id()
     letter_id, redrive_id = new_id(), new_id()
+    reconciliation_id, sync_id = new_id(), new_id()
     event_id, endpoint_id, delivery_id = new_id(), new_id(), new_id()
     mine = {"workspace_id": workspace_id}
     of_job = {**mine, "job_id": job_id}
@@ -227,6 +228,52 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
             "digest": job_id.bytes,
             "requested_by": new_id(),
         },
+        "billing_customers": {**mine, "id": f"cus_{workspace_id}"},
+        "billing_subscriptions": {
+            **mine,
+            "id": "sub_1",
+            "status": "active",
+            "price_id": "price_1",
+            "quantity": 1,
+            "period_start": later,
+            "period_end": later,
+            "cancel_at_period_end": False,
+            "created_at": later,
+        },
+        "billing_invoices": {
+            **mine,
+            "id": "in_1",
+            "status": "paid",
+            "currency": "usd",
+            "amount_due": 100,
+            "amount_paid": 100,
+            "amount_refunded": 0,
+            "dispute": "none",
+            "attempts": 1,
+            "created_at": later,
+        },
+        "billing_grants": {**mine, "invoice_id": "in_1", "line_id": "il_1", "kind": "period", "credits": 10},
+        "billing_events": {
+            **mine,
+            "id": f"evt_{workspace_id}",
+            "type": "invoice.paid",
+            "body": b"{}",
+            "state": "pending",
+            "created_at": later,
+        },
+        "billing_pages": {**mine, "id": new_id(), "kind": "portal", "return_url": "http://127.0.0.1"},
+        "billing_reconciliations": {"id": reconciliation_id},
+        "billing_syncs": {**mine, "id": sync_id, "reconciliation_id": reconciliation_id},
+        "billing_drift": {
+            **mine,
+            "id": new_id(),
+            "sync_id": sync_id,
+            "what": "invoice",
+            "reference": "in_1",
+            "theirs": {"status": "paid"},
+            "action": "added",
+        },
+        "billing_usage_batches": {**mine, "id": new_id(), "after_seq": 0, "through_seq": 1, "credits": 5},
     }
 
 

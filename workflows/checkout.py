@@ -1,0 +1,1 @@
+"""The pages of the payment provider, for which somebody may be waiting."""

@@ -1,0 +1,1 @@
+"""What billing needs done, as types: commands in, facts out."""

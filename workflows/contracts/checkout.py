@@ -1,0 +1,1 @@
+"""What checkout needs done, as types: commands in, facts out."""

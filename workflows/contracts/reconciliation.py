@@ -1,0 +1,1 @@
+"""What reconciliation needs done, as types: commands in, facts out."""

@@ -1,0 +1,1 @@
+"""What usage needs done, as types: commands in, facts out."""
