@@ -26,6 +26,7 @@ from app.notices import Notices
 from app.providers.adapters.webhooks import HttpDeliverer
 from app.providers.circuits import SharedCircuits, Told, nobody
 from app.providers.health import report_health
+from app.providers.payments import PaymentsApi
 from app.providers.ports import Deliverer, EnrichmentSource, Offer
 from app.providers.quotas import SharedQuotas
 from app.providers.registry import offers, open_sources
@@ -50,7 +51,8 @@ class ApiResources:
 class WorkerResources:
     """`platform_sessions` are the relay's and the sweeps': their role sees every workspace. `reports` is what keeps
     the table of provider health up to date, to be run for as long as the process lives, and `circuits` and
-    `quotas` what keeps circuits and quotas in step with those of the other workers."""
+    `quotas` what keeps circuits and quotas in step with those of the other workers. `payments` is None where there is
+    no key to the payment provider, and so no billing."""
 
     settings: Settings
     sessions: Sessions
@@ -65,6 +67,7 @@ class WorkerResources:
     deliverer: Deliverer
     mailer: Mailer
     watched: dict[UUID, asyncio.Event]
+    payments: PaymentsApi | None
 
 
 @asynccontextmanager
@@ -120,6 +123,7 @@ async def open_worker(settings: Settings, told: Told = nobody) -> AsyncIterator[
             deliverer,
             mailer_of(settings.mail),
             {},
+            None,
         )
 
 

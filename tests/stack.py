@@ -18,9 +18,11 @@ from app.metrics import new_registry
 from app.outbox import service as outbox
 from app.providers.adapters.webhooks import HttpDeliverer
 from app.providers.circuits import SharedCircuits
+from app.providers.payments import PaymentsApi
 from app.providers.quotas import SharedQuotas
 from app.resources import WorkerResources
 from app.settings import (
+    BillingSettings,
     CredentialSettings,
     EnrichmentSettings,
     MailSettings,
@@ -119,6 +121,8 @@ async def open_stack(
     credentials: CredentialSettings | None = None,
     webhooks: WebhookSettings | None = None,
     mail: MailSettings | None = None,
+    payments: PaymentsApi | None = None,
+    billing: BillingSettings | None = None,
 ) -> AsyncIterator[Stack]:
     settings = Settings(
         database_url=SecretStr(database.app_url),
@@ -129,6 +133,7 @@ async def open_stack(
         credentials=credentials or CredentialSettings(),
         webhooks=webhooks or WebhookSettings(allow_private=True),
         mail=mail or MailSettings(),
+        billing=billing or BillingSettings(),
     )
     engines = [
         create_engine(SecretStr(url), settings.database, application="test")
@@ -154,6 +159,7 @@ async def open_stack(
             deliverer,
             mailer_of(settings.mail),
             {},
+            payments,
         )
         owner_sessions = Sessions(owner)
         yield Stack(resources, owner_sessions, await make_workspace(owner_sessions))

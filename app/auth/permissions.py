@@ -33,6 +33,8 @@ Permission = Literal[
     "dead_letters:write",
     "webhooks:read",
     "webhooks:write",
+    "billing:read",
+    "billing:write",
 ]
 
 _VIEWER: frozenset[Permission] = frozenset(
@@ -61,12 +63,14 @@ _ADMIN: frozenset[Permission] = _MEMBER | {
     "erasures:write",
     "webhooks:read",
     "webhooks:write",
+    "billing:read",
 }
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     "viewer": _VIEWER,
     "member": _MEMBER,
     "admin": _ADMIN,
-    "owner": _ADMIN | {"workspace:delete"},
+    # Who pays decides what is bought.
+    "owner": _ADMIN | {"workspace:delete", "billing:write"},
 }
 
 # A key does the work of a workspace; who may get in, and with what, is for people.
@@ -85,6 +89,8 @@ KeyScope = Literal[
     "dead_letters:write",
     "webhooks:read",
     "webhooks:write",
+    "billing:read",
+    "billing:write",
 ]
 KEY_SCOPES: frozenset[Permission] = frozenset(get_args(KeyScope))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.providers.payments import Invoice, Payment, PayingCustomer, Subscription
+from app.providers.payments import Invoice, PayingCustomer, Payment, Subscription
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from app.auth.permissions import ROLES, Permission, Role
 from app.db import new_id
 from app.main import create_app
 from tests.api import client_of, new_tenant, settings_for
-from tests.openapi import OPEN, PROBES, Operation, operations
+from tests.openapi import OPEN, PROBES, Operation, api_document, operations
 from tests.people import new_member, new_person
 from tests.servers import Database, PostgresServer
 
@@ -41,6 +41,8 @@ RULES: dict[Permission, tuple[Role, bool]] = {
     "erasures:write": ("admin", True),
     "webhooks:read": ("admin", True),
     "webhooks:write": ("admin", True),
+    "billing:read": ("admin", True),
+    "billing:write": ("owner", True),
     "workspace:delete": ("owner", False),
 }
 
@@ -67,9 +69,9 @@ def app(database: Database) -> FastAPI:
     return create_app(settings_for(database))
 
 
-def in_order(app: FastAPI) -> list[Operation]:
+def in_order() -> list[Operation]:
     """What ends a workspace or a sign-in comes last."""
-    return sorted(operations(app.openapi()), key=lambda each: (each.method == "DELETE", -len(each.parameters)))
+    return sorted(operations(api_document()), key=lambda each: (each.method == "DELETE", -len(each.parameters)))
 
 
 async def status(client: httpx.AsyncClient, operation: Operation, headers: dict[str, str], workspace_id: UUID) -> int:
@@ -83,8 +85,8 @@ def test_every_permission_has_a_rule():
     assert RULES.keys() == set(get_args(Permission))
 
 
-def test_every_operation_names_a_permission_or_is_known_to_be_open(app: FastAPI):
-    for operation in operations(app.openapi()):
+def test_every_operation_names_a_permission_or_is_known_to_be_open():
+    for operation in operations(api_document()):
         if operation.permission is None:
             assert operation.id in PROBES | OPEN, operation.id
             assert operation.path.startswith("/api/v1/auth/") == (operation.id in OPEN)
@@ -97,14 +99,14 @@ def test_every_operation_names_a_permission_or_is_known_to_be_open(app: FastAPI)
             assert reads == (operation.method == "GET"), operation.id
 
 
-def test_what_is_open_is_there(app: FastAPI):
-    assert {each.id for each in operations(app.openapi()) if each.permission is None} == PROBES | OPEN
+def test_what_is_open_is_there():
+    assert {each.id for each in operations(api_document()) if each.permission is None} == PROBES | OPEN
 
 
 async def test_a_stranger_is_refused_everywhere_else(app: FastAPI, database: Database):
     tenant = await new_tenant(database)
     async with client_of(app) as client:
-        for operation in in_order(app):
+        for operation in in_order():
             if operation.permission is not None:
                 assert await status(client, operation, {}, tenant.workspace_id) == 401, operation.id
 
@@ -114,7 +116,7 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(app: F
     people = {role: await new_member(database, tenant.workspace_id, role) for role in ROLES}
     wrong: list[Any] = []
     async with client_of(app) as client:
-        for operation in in_order(app):
+        for operation in in_order():
             if not operation.in_workspace:
                 continue
             least, _ = RULES[operation.permission]  # type: ignore[index]
@@ -133,7 +135,7 @@ async def test_a_key_may_do_what_its_scope_says_and_nothing_else(app: FastAPI, d
             # Also scopes that no key is ever given: a mistake in that table must not open anything.
             with_it = await new_tenant(database, scopes=[permission], credit=0)
             without = await new_tenant(database, scopes=RULES.keys() - {permission}, credit=0)
-            for operation in in_order(app):
+            for operation in in_order():
                 if operation.permission == permission:
                     for key, allowed in ((with_it, ever), (without, False)):
                         refused = await status(client, operation, key.headers, key.workspace_id) == 403
@@ -145,7 +147,7 @@ async def test_a_key_may_do_what_its_scope_says_and_nothing_else(app: FastAPI, d
 async def test_what_a_person_does_for_themself_no_key_can(app: FastAPI, database: Database):
     tenant = await new_tenant(database)
     async with client_of(app) as client:
-        for operation in in_order(app):
+        for operation in in_order():
             if operation.permission != SIGNED_IN:
                 continue
             person = await new_person(database)
@@ -158,7 +160,7 @@ async def test_what_is_for_the_platforms_staff_is_for_nobody_else(app: FastAPI, 
     owner = await new_member(database, tenant.workspace_id, "owner")
     superadmin = await new_person(database, superadmin=True)
     async with client_of(app) as client:
-        for operation in in_order(app):
+        for operation in in_order():
             if operation.permission == SUPERADMIN:
                 for headers in (tenant.headers, owner.headers):
                     assert await status(client, operation, headers, tenant.workspace_id) == 403, operation.id
