@@ -19,6 +19,10 @@ _PREFIX = "HOLDFAST_"
 _SIGNING_KEYS = "HOLDFAST_AUTH__SIGNING_KEYS"
 # Whoever holds it can read provider credentials, of the database that it belongs to.
 _ENCRYPTION_KEYS = "HOLDFAST_CREDENTIALS__KEYS"
+# With it the user's own account at Stripe takes the place of the sandbox's.
+_STRIPE_KEY = "HOLDFAST_PROVIDERS__STRIPE__API_KEY"
+# Of the sandbox, which knows no settings of ours.
+_SANDBOX_WEBHOOK_SECRET = "SANDBOX_STRIPE_WEBHOOK_SECRET"  # noqa: S105  the name of a variable
 # Whoever holds these can see every workspace.
 _PRIVILEGED = ("HOLDFAST_PLATFORM_DATABASE_URL", "HOLDFAST_OWNER_DATABASE_URL")
 
@@ -34,6 +38,7 @@ class Addresses:
     api_port: int
     signing_key: str
     encryption_key: str
+    webhook_secret: str
     mail_directory: Path
     temporal_port: int
     temporal_ui_port: int
@@ -49,6 +54,10 @@ class Addresses:
         return f"http://{LOOPBACK}:{self.temporal_ui_port}"
 
     @property
+    def stripe_webhook_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.api_port}/api/v1/billing/stripe/events"
+
+    @property
     def sandbox_url(self) -> str | None:
         return f"http://{LOOPBACK}:{self.sandbox_port}" if self.sandbox_port else None
 
@@ -56,6 +65,10 @@ class Addresses:
 def plain() -> dict[str, str]:
     """For the servers that are not ours: nothing of Holdfast's, which holds secrets."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
+
+
+def sandbox(addresses: Addresses) -> dict[str, str]:
+    return {**plain(), _SANDBOX_WEBHOOK_SECRET: addresses.webhook_secret}
 
 
 def api(addresses: Addresses) -> dict[str, str]:
@@ -88,6 +101,11 @@ def prepare(addresses: Addresses) -> dict[str, str]:
 def writes_mail() -> bool:
     """Whether mails become files of the stack: the user has not said how else they leave."""
     return not any(name.startswith("HOLDFAST_MAIL__") for name in os.environ)
+
+
+def pays_elsewhere() -> bool:
+    """Whether plans are sold by an account of the user's own: the sandbox's Stripe has nothing to tell then."""
+    return _STRIPE_KEY in os.environ
 
 
 def ignored(given: Mapping[str, str]) -> list[str]:
@@ -148,6 +166,7 @@ def _sandbox(addresses: Addresses) -> dict[str, str]:
     }
     return {
         **unlimited,
+        **_stripe(addresses.sandbox_url, addresses),
         "HOLDFAST_PROVIDERS__HUNTER__BASE_URL": f"{addresses.sandbox_url}/hunter/v2",
         "HOLDFAST_PROVIDERS__HUNTER__API_KEY": "sandbox-key",
         "HOLDFAST_PROVIDERS__HUNTER_VERIFIER__BASE_URL": f"{addresses.sandbox_url}/hunter/v2",
@@ -166,4 +185,18 @@ def _sandbox(addresses: Addresses) -> dict[str, str]:
         "HOLDFAST_PROVIDERS__RDAP__BASE_URL": f"{addresses.sandbox_url}/rdap",
         "HOLDFAST_PROVIDERS__WEBSITE__BASE_URL": f"{addresses.sandbox_url}/website",
         "HOLDFAST_PROVIDERS__DNS__RESOLVER": f"{LOOPBACK}:{addresses.dns_port}",
+    }
+
+
+def _stripe(sandbox_url: str, addresses: Addresses) -> dict[str, str]:
+    if pays_elsewhere():
+        return {}
+    return {
+        "HOLDFAST_PROVIDERS__STRIPE__BASE_URL": f"{sandbox_url}/stripe",
+        "HOLDFAST_PROVIDERS__STRIPE__API_KEY": "sk_test_sandbox",
+        "HOLDFAST_PROVIDERS__STRIPE__QUOTAS": "[]",
+        "HOLDFAST_PROVIDERS__STRIPE__METER": "holdfast_credits",
+        "HOLDFAST_PROVIDERS__STRIPE__METER_ID": "mtr_holdfast_credits",
+        "HOLDFAST_BILLING__WEBHOOK_SECRETS": json.dumps([addresses.webhook_secret]),
+        "HOLDFAST_BILLING__RETURN_URL": f"http://{LOOPBACK}:{addresses.api_port}",
     }

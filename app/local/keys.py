@@ -14,6 +14,11 @@ def new_signing_key() -> str:
     return f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
 
 
+def new_webhook_secret() -> str:
+    """What the sandbox's Stripe signs its events with."""
+    return f"whsec_{secrets.token_hex(16)}"
+
+
 def new_encryption_key() -> str:
     """A key for AES-256 in base64."""
     return b64encode(secrets.token_bytes(32)).decode()

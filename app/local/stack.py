@@ -14,7 +14,7 @@ from pathlib import Path
 from app.local import environment, postgres, temporal
 from app.local.environment import Addresses
 from app.local.errors import StackError
-from app.local.keys import new_encryption_key, new_signing_key
+from app.local.keys import new_encryption_key, new_signing_key, new_webhook_secret
 from app.local.parts import HOLDFAST, Parts
 from app.local.ports import PortClaims, is_free
 from app.local.probes import answers_ok
@@ -159,6 +159,7 @@ class RunningStack:
             api_port=ports["api"],
             signing_key=self._signing_key(),
             encryption_key=self._encryption_key(),
+            webhook_secret=self._webhook_secret(),
             mail_directory=self._directory.mail,
             temporal_port=ports["temporal"],
             temporal_ui_port=ports["temporal_ui"],
@@ -177,6 +178,12 @@ class RunningStack:
             self._memory.encryption_key = new_encryption_key()
             self._directory.remember(self._memory)
         return self._memory.encryption_key
+
+    def _webhook_secret(self) -> str:
+        if self._memory.webhook_secret is None:
+            self._memory.webhook_secret = new_webhook_secret()
+            self._directory.remember(self._memory)
+        return self._memory.webhook_secret
 
     def _database_url(self, role: str, database: str = postgres.DATABASE) -> str:
         return postgres.url(role, self._memory.passwords[role], self._memory.ports["postgres"], database)
@@ -238,8 +245,11 @@ class RunningStack:
         port, dns_port = addresses.sandbox_port, addresses.dns_port
         if port is None or dns_port is None:
             return
-        argv = (*self._parts.sandbox, "--port", str(port), "--dns-port", str(dns_port))
-        await self._keep("sandbox", _python(argv, environment.plain()), lambda: answers_ok(port, "/_calls"))
+        state = self._directory.sandbox / "stripe.json"
+        argv = (*self._parts.sandbox, "--port", str(port), "--dns-port", str(dns_port), "--state", str(state))
+        if not environment.pays_elsewhere():
+            argv = (*argv, "--stripe-webhook", addresses.stripe_webhook_url)
+        await self._keep("sandbox", _python(argv, environment.sandbox(addresses)), lambda: answers_ok(port, "/_calls"))
 
     async def _start_api(self, addresses: Addresses) -> None:
         port = self._memory.ports["api"]

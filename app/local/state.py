@@ -4,6 +4,7 @@ DIR/lock         held by the running stack; names its process
 DIR/state.json   passwords, ports and child processes, for the next start
 DIR/local.json   how to reach what runs now; there only from ready to the end
 DIR/mail         what the API would have mailed
+DIR/sandbox      what the sandbox's Stripe has: customers, subscriptions, invoices
 DIR/postgres  DIR/temporal  DIR/logs
 """
 
@@ -49,6 +50,8 @@ class Memory:
     signing_key: str | None = None
     # What encrypts provider credentials: without it they cannot be read any more.
     encryption_key: str | None = None
+    # What the sandbox's Stripe signs its events with.
+    webhook_secret: str | None = None
     # What brought the database up to date last, so that a warm start need not do it again.
     prepared: str | None = None
     processes: list[ProcessRecord] = field(default_factory=list)
@@ -67,6 +70,10 @@ class DataDirectory:
     @property
     def mail(self) -> Path:
         return self.path / "mail"
+
+    @property
+    def sandbox(self) -> Path:
+        return self.path / "sandbox"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -94,6 +101,7 @@ class DataDirectory:
                 api_key=stored["api_key"],
                 signing_key=stored.get("signing_key"),
                 encryption_key=stored.get("encryption_key"),
+                webhook_secret=stored.get("webhook_secret"),
                 prepared=stored["prepared"],
                 processes=[ProcessRecord(**each) for each in stored["processes"]],
             )
@@ -138,7 +146,7 @@ def open_data_directory(path: Path) -> DataDirectory:
     try:
         path.mkdir(parents=True, exist_ok=True)
         # PostgreSQL enters with a user of its own; what is private is private below.
-        for private in ("logs", "mail", "temporal"):
+        for private in ("logs", "mail", "sandbox", "temporal"):
             (path / private).mkdir(mode=0o700, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass

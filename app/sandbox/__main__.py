@@ -1,13 +1,16 @@
 """`python -m app.sandbox`: the emulated providers as a process, on loopback.
 
-Prints one line of JSON with its ports when it listens, and stops in order on SIGTERM and SIGINT.
+Prints one line of JSON with its ports when it listens, and stops in order on SIGTERM and SIGINT. The secret of
+``--stripe-webhook`` is taken from the variable SANDBOX_STRIPE_WEBHOOK_SECRET: everybody can read a command line.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
+from pathlib import Path
 
 from app.sandbox.server import SandboxOptions, serve
 
@@ -15,6 +18,9 @@ if sys.platform == "win32":
     from asyncio import new_event_loop
 else:
     from uvloop import new_event_loop
+
+
+WEBHOOK_SECRET = "SANDBOX_STRIPE_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 
 
 def parse(arguments: list[str] | None = None) -> SandboxOptions:
@@ -28,8 +34,18 @@ def parse(arguments: list[str] | None = None) -> SandboxOptions:
     )
     parser.add_argument("--latency-ms", type=_latency, default=0.0, help="delay of every answer (default 0)")
     parser.add_argument("--seed", type=int, default=0, help="of the invented companies (default 0)")
+    parser.add_argument("--state", type=Path, help="file in which Stripe is kept across restarts")
+    parser.add_argument("--stripe-webhook", metavar="URL", help="where all of Stripe's events are sent")
     given = parser.parse_args(arguments)
-    return SandboxOptions(http_port=given.port, dns_port=given.dns_port, latency_ms=given.latency_ms, seed=given.seed)
+    webhook = (given.stripe_webhook, os.environ.get(WEBHOOK_SECRET, "")) if given.stripe_webhook else None
+    return SandboxOptions(
+        http_port=given.port,
+        dns_port=given.dns_port,
+        latency_ms=given.latency_ms,
+        seed=given.seed,
+        state=given.state,
+        stripe_webhook=webhook,
+    )
 
 
 async def run(options: SandboxOptions) -> None:
@@ -60,6 +76,9 @@ def main() -> int:
             runner.run(run(options))
     except OSError as error:
         sys.stderr.write(f"the sandbox cannot listen: {error}\n")
+        return 1
+    except ValueError as error:
+        sys.stderr.write(f"the sandbox cannot go on: {error}\n")
         return 1
     except KeyboardInterrupt:
         return 0

@@ -113,6 +113,7 @@ class Companies:
     """The invented world of one seed."""
 
     def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
         self._key = seed.to_bytes(8, "little", signed=True)
         self.company = lru_cache(_CACHED)(self._company)
         self.person = lru_cache(_CACHED)(self._person)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.sandbox.apollo import Apollo, ApolloOptions
@@ -21,7 +22,9 @@ from app.sandbox.peopledatalabs import PeopleDataLabs, PeopleDataLabsOptions
 from app.sandbox.protocol import Doorman, HttpProtocol
 from app.sandbox.rdap import Rdap, RdapOptions
 from app.sandbox.resolver import DatagramResolver, StreamResolver
-from app.sandbox.station import Station
+from app.sandbox.station import LastingStation, Station
+from app.sandbox.stripe import Stripe
+from app.sandbox.stripe_options import StripeOptions
 from app.sandbox.website import Website, WebsiteOptions
 from app.sandbox.wikidata import Wikidata, WikidataOptions
 
@@ -29,13 +32,15 @@ LOOPBACK = "127.0.0.1"
 BACKLOG = 1024
 
 DNS = "dns"
+STRIPE = "stripe"
 
 
 class Vendor(NamedTuple):
-    """How an emulator is built: its class and the class of its options."""
+    """How an emulator is built: its class, the class of its options and that of its station."""
 
     emulator: Callable[[Companies, Calls, Any], Emulator[Any]]
     options: Callable[..., Options]
+    station: Callable[[Emulator[Any], Calls, Callable[[], float]], Station[Any]] = Station
 
 
 # A new vendor is a line here. All but dns are served below their name as path prefix.
@@ -50,6 +55,7 @@ VENDORS: Mapping[str, Vendor] = {
     "edgar": Vendor(Edgar, EdgarOptions),
     "github": Vendor(Github, GithubOptions),
     "rdap": Vendor(Rdap, RdapOptions),
+    STRIPE: Vendor(Stripe, StripeOptions, LastingStation),
     DNS: Vendor(Dns, DnsOptions),
 }
 
@@ -59,21 +65,25 @@ class SandboxOptions:
     """Ports, base latency of every provider, and the seed of the invented world.
 
     Port 0 is any free one for HTTP and the number of the HTTP port for DNS. Both may have the same number,
-    since their TCP connections are told apart by the first byte.
+    since their TCP connections are told apart by the first byte. `state` is the file in which Stripe is kept across
+    restarts, and `stripe_webhook` the address and the secret of an endpoint that gets all its events.
     """
 
     http_port: int = 0
     dns_port: int = 0
     latency_ms: float = 0.0
     seed: int = 0
+    state: Path | None = None
+    stripe_webhook: tuple[str, str] | None = None
 
 
 class Router:
     """Finds the station of a request by the first part of its path."""
 
-    def __init__(self, stations: Mapping[str, Station[Any]], control: Control) -> None:
+    def __init__(self, stations: Mapping[str, Station[Any]], control: Control, stripe: Stripe) -> None:
         self._stations = {name: station for name, station in stations.items() if name != DNS}
         self._control = control
+        self._stripe = stripe
 
     def __call__(self, request: Request) -> tuple[Answer, float]:
         """The answer and the seconds to wait before it goes out."""
@@ -82,6 +92,8 @@ class Router:
         station = self._stations.get(target[1:end]) if end > 0 else None
         if station is not None:
             return station.receive(Request(request.method, target[end:], request.headers, request.body))
+        if target.startswith("/_stripe"):
+            return self._stripe.control(request), 0.0
         if target.startswith("/_"):
             return self._control.handle(request), 0.0
         said = f"the sandbox has {', '.join(f'/{name}/' for name in self._stations)} and /_health"
@@ -98,12 +110,14 @@ class Sandbox:
         servers: list[asyncio.Server],
         datagrams: asyncio.DatagramTransport,
         connections: set[asyncio.Transport],
+        stripe: Stripe,
     ) -> None:
         self.http_port = http_port
         self.dns_port = dns_port
         self._servers = servers
         self._datagrams = datagrams
         self._connections = connections
+        self._stripe = stripe
 
     @property
     def url(self) -> str:
@@ -114,6 +128,7 @@ class Sandbox:
         """Stop listening and cut every connection, also those that wait for an answer."""
         for server in self._servers:
             server.close()
+        await self._stripe.close()
         self._datagrams.abort()
         for connection in list(self._connections):
             connection.abort()
@@ -124,15 +139,19 @@ class Sandbox:
 
 
 async def serve(options: SandboxOptions) -> Sandbox:
-    """Start a sandbox in the running loop; raises OSError when a port is taken."""
+    """Start a sandbox in the running loop; raises OSError when a port is taken, ValueError for a wrong state file."""
     loop = asyncio.get_running_loop()
     companies = Companies(options.seed)
     stations: dict[str, Station[Any]] = {}
+    emulators: dict[str, Emulator[Any]] = {}
     for name, vendor in VENDORS.items():
         calls = Calls()
-        emulator = vendor.emulator(companies, calls, vendor.options(latency_ms=options.latency_ms))
-        stations[name] = Station(emulator, calls, loop.time)
-    router = Router(stations, Control(stations, options.seed, loop.time))
+        emulators[name] = vendor.emulator(companies, calls, vendor.options(latency_ms=options.latency_ms))
+        stations[name] = vendor.station(emulators[name], calls, loop.time)
+    stripe = emulators[STRIPE]
+    if not isinstance(stripe, Stripe):
+        raise TypeError("the emulator of Stripe is another one")
+    router = Router(stations, Control(stations, options.seed, loop.time), stripe)
     connections: set[asyncio.Transport] = set()
 
     def http() -> HttpProtocol:
@@ -157,4 +176,10 @@ async def serve(options: SandboxOptions) -> Sandbox:
         for started in servers:
             started.close()
         raise
-    return Sandbox(http_port, dns_port, servers, datagrams, connections)
+    sandbox = Sandbox(http_port, dns_port, servers, datagrams, connections, stripe)
+    try:
+        stripe.start(f"{sandbox.url}/{STRIPE}", options.state, options.stripe_webhook)
+    except ValueError:
+        await sandbox.close()
+        raise
+    return sandbox

@@ -51,17 +51,26 @@ class Station(Generic[RequestT]):
 
         Every request counts; only what is given, or was given and got lost on the way, costs.
         """
-        answer = self._emulator.answer(request)
+        fault = self._striking()
+        answer = self._answered(request, fault)
         self.calls.receive(answer.keys)
-        answer, delay = self._disturbed(request, answer)
+        answer, delay = self._disturbed(request, answer, fault)
         # A status line is `HTTP/1.1 200 OK`; what is never answered, or not over HTTP, has none.
         self.calls.log.append((self._clock(), int(answer.head[9:12] or 0)))
         return answer, delay
 
-    def _disturbed(self, request: RequestT, answer: Answer) -> tuple[Answer, float]:
+    def _striking(self) -> Fault | None:
+        """The fault that this request is hit by."""
+        fault = self.fault if self._fault is not None else None
+        return fault if fault is not None and fault.strikes() else None
+
+    def _answered(self, request: RequestT, _fault: Fault | None) -> Answer:
+        return self._emulator.answer(request)
+
+    def _disturbed(self, request: RequestT, answer: Answer, fault: Fault | None) -> tuple[Answer, float]:
         calls = self.calls
         delay = self._latency + answer.delay
-        if self._fault is not None and (fault := self.fault) is not None and fault.strikes():
+        if fault is not None:
             turn = fault.turn()
             delay += fault.latency_ms / 1000
             if fault.mode is FaultMode.HANG:
@@ -80,3 +89,26 @@ class Station(Generic[RequestT]):
         if answer.charges:
             calls.charge(answer.charges)
         return answer, delay
+
+
+# What is not done, because it is refused or never read; other faults strike the answer of what was done.
+_REFUSING = frozenset(
+    {
+        FaultMode.OUTAGE,
+        FaultMode.FLAKY,
+        FaultMode.HANG,
+        FaultMode.RATE_LIMITED,
+        FaultMode.RATE_LIMITED_UNANNOUNCED,
+        FaultMode.QUOTA_EXHAUSTED,
+        FaultMode.AUTH,
+    }
+)
+
+
+class LastingStation(Station[RequestT]):
+    """The station of a vendor whose answers have effects: a request that is refused has none."""
+
+    def _answered(self, request: RequestT, fault: Fault | None) -> Answer:
+        if fault is not None and fault.mode in _REFUSING:
+            return Answer(b"")
+        return super()._answered(request, fault)

@@ -1,4 +1,4 @@
-"""What the children of a local stack are told of the providers' quotas."""
+"""What the children of a local stack are told of the providers."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import pytest
 from app.local import environment
 from app.local.environment import Addresses
 from app.provider_settings import HunterSettings
+from app.sandbox.__main__ import WEBHOOK_SECRET
+from app.sandbox.stripe_meters import EVENT_NAME, METER
 from app.settings import load_settings
 
 ADDRESSES = Addresses(
@@ -16,6 +18,7 @@ ADDRESSES = Addresses(
     api_port=1,
     signing_key="key",
     encryption_key="a" * 43 + "=",
+    webhook_secret="whsec_planted",
     mail_directory=Path("mail"),
     temporal_port=2,
     temporal_ui_port=3,
@@ -55,3 +58,23 @@ def test_a_vendor_of_the_users_own_keeps_its_quotas(monkeypatch: pytest.MonkeyPa
     hunter = loaded(monkeypatch, variables)
     assert [(window.calls, window.seconds) for window in hunter.quotas] == [(15, 1), (500, 60)]
     assert variables["HOLDFAST_PROVIDERS__APOLLO__QUOTAS"] == "[]"
+
+
+def test_plans_are_sold_by_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded(monkeypatch, environment.api(ADDRESSES))
+    settings = load_settings()
+    stripe = settings.providers.stripe
+    assert (stripe.base_url, stripe.quotas) == ("http://127.0.0.1:4/stripe", ())
+    assert stripe.api_key is not None
+    assert (stripe.meter, stripe.meter_id) == (EVENT_NAME, METER)
+    assert [secret.get_secret_value() for secret in settings.billing.webhook_secrets] == ["whsec_planted"]
+    assert environment.sandbox(ADDRESSES)[WEBHOOK_SECRET] == "whsec_planted"
+
+
+def test_an_account_of_the_users_own_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_PROVIDERS__STRIPE__API_KEY", "sk_live_own")
+    loaded(monkeypatch, environment.api(ADDRESSES))
+    settings = load_settings()
+    assert environment.pays_elsewhere()
+    assert settings.providers.stripe.base_url == "https://api.stripe.com"
+    assert settings.billing.webhook_secrets == ()
