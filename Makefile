@@ -7,6 +7,9 @@ INSTALLED := $(VENV)/.installed
 LOG := $(VENV)/setup.log
 UV := uv==0.13.8
 
+# Where it forbids to keep what was compiled, as in images for containers, each of the tests' processes compiles all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo up test fuzz check bench faults lock
 
 setup: $(INSTALLED)

@@ -1,11 +1,12 @@
 """The HTTP door: mounts every domain's routes, and turns every error into an answer in the envelope."""
 
 import math
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -13,6 +14,8 @@ from app.accounts import routes as accounts
 from app.admin import routes as admin
 from app.api_keys import routes as api_keys
 from app.audit_log import routes as audit_log
+from app.billing import event_routes, page_routes, sync_routes
+from app.billing import routes as billing
 from app.catalog import routes as catalog
 from app.credentials import routes as credentials
 from app.credits import routes as credit_ledger
@@ -58,11 +61,15 @@ _ROUTERS = (
     api_keys.router,
     credentials.router,
     credit_ledger.router,
+    event_routes.router,
     catalog.router,
     outages.router,
     deadletters.router,
     webhooks.router,
     webhook_deliveries.router,
+    billing.router,
+    page_routes.router,
+    sync_routes.router,
     audit_log.router,
     admin.router,
     runs.router,
@@ -76,14 +83,23 @@ _log = structlog.get_logger(__name__)
 
 def mount(app: FastAPI) -> None:
     """Give `app` all routes and the answers to all errors but the unforeseen (app/middleware.py)."""
-    for router in _ROUTERS:
-        app.include_router(router, prefix=BASE, responses=_COMMON_ERRORS)
-    app.include_router(probes.router)
-    app.include_router(docs.router)
-    app.include_router(links.router)
+    app.router.routes.extend(_everything().routes)
     app.exception_handler(AppError)(_app_error)
     app.exception_handler(RequestValidationError)(_validation_error)
     app.exception_handler(HTTPException)(_http_error)
+
+
+@cache
+def _everything() -> APIRouter:
+    """All routes. The applications of a process share them: FastAPI makes a thousand validators of them, and nothing
+    in them depends on settings, or on what an application holds open."""
+    everything = APIRouter()
+    for router in _ROUTERS:
+        everything.include_router(router, prefix=BASE, responses=_COMMON_ERRORS)
+    everything.include_router(probes.router)
+    everything.include_router(docs.router)
+    everything.include_router(links.router)
+    return everything
 
 
 async def _app_error(_: Request, error: AppError) -> Response:

@@ -33,3 +33,10 @@ def database(postgres_server: PostgresServer) -> Iterator[Database]:
     """A migrated database of this test's own."""
     with postgres_server.migrated_database() as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """A migrated database for all tests that each work in a workspace of their own."""
+    with postgres_server.migrated_database() as database:
+        yield database

@@ -4,6 +4,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from app.billing.models import billing_pages
+from app.db import new_id
 from app.enrichment.models import enrichment_raw_answers
 from app.enrichment.raw_answers import unpack
 from app.tables import TABLES
@@ -20,6 +22,9 @@ async def fill(database: Database, workspace_id: UUID) -> dict[str, object]:
         for table in TABLES:
             if table.name not in ("workspaces", "credit_accounts"):
                 await session.execute(table.insert().values(rows[table.name]))
+        portal = rows["billing_pages"]
+        checkout = {**portal, "id": new_id(), "kind": "checkout", "plan": "starter", "price_id": "price_1"}
+        await session.execute(billing_pages.insert().values(checkout))
     return {
         "workspace_id": workspace_id,
         "job_id": rows["enrichment_jobs"]["id"],
@@ -33,6 +38,9 @@ async def fill(database: Database, workspace_id: UUID) -> dict[str, object]:
         "name": rows["provider_credentials"]["provider"],
         "webhook_id": rows["webhook_endpoints"]["id"],
         "delivery_id": rows["webhook_deliveries"]["id"],
+        "checkout_session_id": checkout["id"],
+        "portal_session_id": portal["id"],
+        "sync_id": rows["billing_syncs"]["id"],
         "workflow_id": ids.enrichment_job(str(rows["enrichment_jobs"]["id"])),
     }
 

@@ -3,7 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+from pydantic import SecretStr
+
+from app.main import create_app
+from app.settings import Settings
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -18,11 +24,13 @@ OPEN = {
     "request_password_reset",
     "reset_password",
 }
+# By whoever signs what they send with a secret of ours.
+SIGNED = {"receive_stripe_event"}
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation. `permission` is None for what is open to all."""
+    """One operation. `permission` is None for what is open to all, or to whoever signs."""
 
     id: str
     method: str
@@ -39,6 +47,12 @@ class Operation:
     def url(self, values: Mapping[str, object]) -> str:
         """The path with these ids. Raises KeyError with the name of a parameter that has none."""
         return self.path.format_map(values)
+
+
+@cache
+def api_document() -> dict[str, Any]:
+    """The document of our API, made once: to be read only."""
+    return create_app(Settings(database_url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))).openapi()
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[Operation]:

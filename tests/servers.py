@@ -3,6 +3,7 @@
 They end with the fixture, and with the test process when that is killed.
 """
 
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -26,6 +27,19 @@ from migrations.upgrade import upgrade
 TEMPLATE = "holdfast_template"
 _START_SECONDS = 30
 
+_SETTINGS = {
+    **dict.fromkeys(("fsync", "full_page_writes", "synchronous_commit"), "off"),
+    # How slowly a password can be guessed, which is most of what a connection costs: every test makes several.
+    "scram_iterations": "1",
+}
+
+# A database is five hundred small files: in memory it is made in a tenth of the time that a disk takes. There must be
+# room for the servers of all test processes. In it goes a directory with a random name, hence the noqa.
+_MEMORY = Path("/dev/shm")  # noqa: S108
+_MEMORY_BYTES = 2 * 1024**3
+_PREFIX = "holdfast-postgres-"
+_STARTED_SECONDS_AGO = 3600
+
 
 @dataclass(frozen=True)
 class Database:
@@ -38,7 +52,8 @@ class Database:
 
 @dataclass
 class PostgresServer:
-    """A PostgreSQL without fsync. The same passwords hold in all its databases: roles belong to the server."""
+    """A PostgreSQL that survives no stop of the machine. The same passwords hold in all its databases: roles belong to
+    the server."""
 
     port: int
     password: str = "test"
@@ -55,6 +70,10 @@ class PostgresServer:
                 for role in (postgres.OWNER, postgres.APP, postgres.PLATFORM)
             )
         )
+
+    def renew_password(self) -> None:
+        """Store the superuser's password as the server's settings say; initdb knew none."""
+        self._execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(postgres.SUPERUSER), self.password))
 
     @contextmanager
     def empty_database(self) -> Iterator[Database]:
@@ -103,18 +122,34 @@ class PostgresServer:
 
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL on a random port."""
-    with tempfile.TemporaryDirectory(prefix="holdfast-postgres-", ignore_cleanup_errors=True) as directory:
+    """A PostgreSQL on a random port, in memory where there is enough."""
+    _give_back_memory()
+    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES
+    with tempfile.TemporaryDirectory(
+        prefix=_PREFIX, dir=_MEMORY if in_memory else None, ignore_cleanup_errors=True
+    ) as directory:
         # The server may run as another user than the tests.
         Path(directory).chmod(0o755)
         server = PostgresServer(free_port())
         cluster = postgres.open_cluster(Path(directory) / "data")
         cluster.initialise(server.password, durable=False)
-        command = cluster.command(server.port, {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"})
+        command = cluster.command(server.port, _SETTINGS)
         with running(replace(command, stop_signal=signal.SIGQUIT), Path(directory) / "log") as process:
             wait_until(lambda: postgres.answers(server.superuser_url), process, Path(directory) / "log")
+            server.renew_password()
             postgres.ensure_database(server.superuser_url, owner_password=server.password)
             yield server
+
+
+def _give_back_memory() -> None:
+    """Remove what test processes left in memory that were killed: a server of theirs is gone with them."""
+    for directory in _MEMORY.glob(f"{_PREFIX}*"):
+        try:
+            is_old = directory.stat().st_mtime < time.time() - _STARTED_SECONDS_AGO
+        except FileNotFoundError:
+            continue
+        if is_old and not (directory / "data" / "postmaster.pid").exists():
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from app.main import create_app
 from app.settings import Settings
-from tests.openapi import PROBES
+from tests.openapi import PROBES, api_document
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -28,8 +28,7 @@ def new_app() -> Any:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    openapi: dict[str, Any] = new_app().openapi()
-    return openapi
+    return api_document()
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

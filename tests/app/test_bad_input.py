@@ -14,7 +14,7 @@ from app.local.ports import LOOPBACK
 from app.main import create_app
 from tests.api import Tenant, new_tenant, running_api, serving, settings_for
 from tests.contents import everything_of, fill
-from tests.openapi import operations
+from tests.openapi import api_document, operations
 from tests.people import SignedIn, join, new_person
 from tests.servers import Database, PostgresServer
 
@@ -79,8 +79,7 @@ async def test_no_operation_takes_a_bad_body(database: Database, owner: Owner, k
     before = await everything_of(database, owner.tenant.workspace_id)
     wrong: list[Any] = []
     async with running_api(database, credentials=CREDENTIAL_KEYS) as client:
-        app = create_app(settings_for(database))
-        for operation in operations(app.openapi()):
+        for operation in operations(api_document()):
             if operation.body is None:
                 continue
             url = operation.url(owner.ids)
@@ -111,8 +110,7 @@ async def test_no_operation_takes_a_bad_body(database: Database, owner: Owner, k
 async def test_no_name_holds_what_would_break_or_hide_a_line(database: Database, owner: Owner, name: str):
     wrong: list[Any] = []
     async with running_api(database) as client:
-        app = create_app(settings_for(database))
-        for operation in operations(app.openapi()):
+        for operation in operations(api_document()):
             if "name" not in (operation.body or {}):
                 continue
             content = json.dumps(operation.body | {"name": name}).encode()
@@ -151,8 +149,7 @@ async def test_a_name_in_any_script_is_kept_as_given_in_nfc(database: Database, 
 async def test_an_id_of_no_form_is_of_nothing(database: Database, owner: Owner, odd: str):
     wrong: list[Any] = []
     async with running_api(database, credentials=CREDENTIAL_KEYS) as client:
-        app = create_app(settings_for(database))
-        for operation in operations(app.openapi()):
+        for operation in operations(api_document()):
             for parameter in operation.parameters:
                 answer = await client.request(
                     operation.method,

@@ -1,27 +1,21 @@
-"""The API process as its supervisor starts it."""
+"""The API and the worker as their supervisor starts them."""
 
-import os
-import subprocess
 import sys
 import urllib.request
 
+import pytest
+
 from app.metrics import new_registry, serve
+from tests.programs import run_program
+
+API = (sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory", "--port", "0")
+WORKER = (sys.executable, "-m", "worker")
 
 
-def start_with(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    return subprocess.run(
-        [sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory", "--port", "0"],
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
-def test_wrong_settings_end_the_start_with_one_line_that_names_each_variable():
-    ended = start_with({"HOLDFAST_TEMPORAL__TLS": "perhaps", "HOLDFAST_DATABASE_URL": "mysql://u:S3CRET@h/d"})
+@pytest.mark.parametrize("command", [API, WORKER], ids=["api", "worker"])
+def test_wrong_settings_end_the_start_with_one_line_that_names_each_variable(command: tuple[str, ...]):
+    wrong = {"HOLDFAST_TEMPORAL__TLS": "perhaps", "HOLDFAST_DATABASE_URL": "mysql://u:S3CRET@h/d"}
+    ended = run_program(command, environment=wrong)
     assert ended.returncode == 1
     [line] = ended.stderr.strip().splitlines()
     assert "HOLDFAST_TEMPORAL__TLS" in line

@@ -1,6 +1,6 @@
 """What one tenant can see and do to another's rows: nothing, whatever the connection was used for before."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,16 +9,17 @@ from uuid import UUID
 import pytest
 from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
-from sqlalchemy import ClauseElement, Table, delete, func, insert, select, text, update
+from sqlalchemy import ClauseElement, Table, create_engine, delete, func, insert, select, text, update
 from sqlalchemy.exc import ProgrammingError
 
-from app.db import Session, Sessions, create_engine, new_id
+from app import db
+from app.db import Session, Sessions, new_id
 from app.outbox.models import outbox_commands
 from app.settings import DatabaseSettings
 from app.tables import TABLES
 from app.workspaces.models import workspaces
 from tests.migrations.rows import insert_rows, rows_of
-from tests.servers import Database
+from tests.servers import Database, PostgresServer
 
 TENANT_TABLES = [table for table in TABLES if "workspace_id" in table.columns or table is workspaces]
 # The application writes to the outbox and reads nothing there, not even its own.
@@ -46,17 +47,32 @@ class Tenants:
             }
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[Database]:
+    """One for all tests here: whatever one of them changed for the next has made it fail itself."""
+    with postgres_server.migrated_database() as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def workspace_ids(database: Database) -> tuple[UUID, UUID]:
+    """Two workspaces with a row in every table."""
+    ours, theirs = new_id(), new_id()
+    engine = create_engine(database.owner_url)
+    with engine.begin() as connection:
+        insert_rows(connection, ours)
+        insert_rows(connection, theirs)
+    engine.dispose()
+    return ours, theirs
+
+
 @pytest.fixture
-async def tenants(database: Database) -> AsyncIterator[Tenants]:
+async def tenants(database: Database, workspace_ids: tuple[UUID, UUID]) -> AsyncIterator[Tenants]:
     one = DatabaseSettings(pool_size=1)
     app, owner = (
-        create_engine(SecretStr(url), one, application="test") for url in (database.app_url, database.owner_url)
+        db.create_engine(SecretStr(url), one, application="test") for url in (database.app_url, database.owner_url)
     )
-    both = Tenants(Sessions(app), Sessions(owner), new_id(), new_id())
-    async with both.owner.unscoped() as session:
-        await session.run_sync(insert_rows, both.ours)
-        await session.run_sync(insert_rows, both.theirs)
-    yield both
+    yield Tenants(Sessions(app), Sessions(owner), *workspace_ids)
     await app.dispose()
     await owner.dispose()
 

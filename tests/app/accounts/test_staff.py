@@ -1,28 +1,29 @@
 """Superadmins are made by whoever has the owner's database URL, and by nobody else."""
 
-import os
 import re
 import subprocess
 import sys
 
+from app.cli import superadmin
 from tests.app.accounts.people_api import ADA, PASSWORD, People
+from tests.programs import run_here, run_program
+
+
+def variables(people: People, owner_url: str | None) -> dict[str, str]:
+    urls = {"HOLDFAST_DATABASE_URL": people.database.app_url}
+    return urls if owner_url is None else {**urls, "HOLDFAST_OWNER_DATABASE_URL": owner_url}
 
 
 def make(
     people: People, email: str, *, stdin: str = "", owner_url: str | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    urls = {"HOLDFAST_DATABASE_URL": people.database.app_url}
-    if owner_url is not None:
-        urls["HOLDFAST_OWNER_DATABASE_URL"] = owner_url
-    command = [sys.executable, "-m", "app.cli.superadmin", "--", email, "Ada"]
-    return subprocess.run(
-        command, env={**plain, **urls}, input=stdin, capture_output=True, text=True, timeout=60, check=False
-    )
+    return run_here(superadmin.main, "--", email, "Ada", environment=variables(people, owner_url), stdin=stdin)
 
 
 async def test_a_superadmin_is_made_with_a_magic_link(people: People):
-    done = make(people, ADA, owner_url=people.database.owner_url)
+    """As the command does it: by a process of its own."""
+    command = [sys.executable, "-m", "app.cli.superadmin", "--", ADA, "Ada"]
+    done = run_program(command, environment=variables(people, people.database.owner_url))
     assert done.returncode == 0, done.stderr
     found = re.search(r"/links/magic-link#token=([\w-]{43})$", done.stdout.strip())
     assert found

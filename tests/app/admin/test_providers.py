@@ -86,3 +86,14 @@ async def test_only_the_staff_steers(client: httpx.AsyncClient, database: Databa
                 f"/api/v1/admin/providers/hunter/{hand}", json={"reason": "Mischief"}, headers=headers
             )
             assert answer.status_code in {status, 401}
+
+
+async def test_the_payment_provider_is_steered_like_every_other(
+    client: httpx.AsyncClient, staff: SignedIn, database: Database
+):
+    tenant = await new_tenant(database)
+    opened = await steer(client, staff, "stripe/open", "They announced maintenance")
+    assert (opened.json()["data"]["circuit"], opened.json()["data"]["held_open"]) == ("open", True)
+    assert (await steer(client, staff, "stripe/close")).json()["data"]["circuit"] == "closed"
+    outages = await client.get("/api/v1/providers/stripe/outages", headers=tenant.headers)
+    assert (outages.status_code, outages.json()["data"]) == (200, [])

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import text
 
 from app.main import create_app
 from tests.api import Tenant, client_of, new_tenant, owner_sessions, settings_for
+from tests.openapi import api_document
 from tests.people import new_member
 from tests.servers import Database, PostgresServer
 
@@ -29,13 +29,12 @@ def database(postgres_server: PostgresServer) -> Iterator[Database]:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    app: FastAPI
     client: httpx.AsyncClient
 
     async def statuses(self, tenant: Tenant, headers: dict[str, str]) -> dict[str, int]:
         """What each operation of a workspace answers, by method and path."""
         found: dict[str, int] = {}
-        for path, methods in self.app.openapi()["paths"].items():
+        for path, methods in api_document()["paths"].items():
             if not path.startswith(WORKSPACE):
                 continue
             for method in methods.keys() & {"get", "post", "put", "patch", "delete"}:
@@ -62,7 +61,7 @@ async def running(database: Database) -> AsyncIterator[Running]:
     limits = {"auth": 0, "api": 0, "upload": 0}
     app = create_app(settings_for(database, rate_limits=limits))
     async with client_of(app) as client:
-        yield Running(app, client)
+        yield Running(client)
 
 
 async def change(database: Database, statement: str, **values: Any) -> float:

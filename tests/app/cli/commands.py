@@ -22,12 +22,14 @@ _ENVIRONMENT = {
 }
 
 
-def holdfast(*arguments: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """Run it to its end."""
+def holdfast(
+    *arguments: str | Path, cwd: Path, variables: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run it to its end, with `variables` beside those that it has anyhow."""
     return subprocess.run(
         [*_HOLDFAST, *map(str, arguments)],
         cwd=cwd,
-        env=_ENVIRONMENT,
+        env={**_ENVIRONMENT, **(variables or {})},
         capture_output=True,
         text=True,
         timeout=120,

@@ -8,7 +8,7 @@ from tests.app.cli.commands import companies, holdfast, read_until, started
 
 
 def test_it_ends_with_the_command_and_an_interrupted_job_goes_on_with_the_next(tmp_path: Path):
-    companies(tmp_path / "leads.csv", 3000)
+    companies(tmp_path / "leads.csv", 1000)
     with started("enrich", "leads.csv", cwd=tmp_path) as process:
         read_until(process, "running")
         process.send_signal(signal.SIGINT)
@@ -25,5 +25,5 @@ def test_it_ends_with_the_command_and_an_interrupted_job_goes_on_with_the_next(t
     watched = holdfast("jobs", *hint, cwd=tmp_path)
 
     assert (watched.returncode, watched.stderr) == (0, "")
-    assert "3,000 records in" in watched.stdout
+    assert "1,000 records in" in watched.stdout
     assert running(directory.path) is None

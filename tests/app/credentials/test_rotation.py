@@ -1,7 +1,5 @@
 """Rotation wraps every data key anew, reads no secret, and can be stopped at any point."""
 
-import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from app.cli import rotator
 from app.credentials.opening import Opener
 from app.credentials.rotation import Rotated, rotate
 from app.credentials.sealing import Sealed
@@ -21,10 +20,12 @@ from app.settings import CredentialSettings, DatabaseSettings
 from tests.api import owner_sessions
 from tests.app.credentials.sealed import KEYS, key, store, stored
 from tests.builders import make_workspace
+from tests.programs import run_here, run_program
 from tests.servers import Database
 
 BOTH = CredentialSettings(keys={"first": key(1), "second": key(2)})
 NEW = CredentialSettings(keys={"second": key(2)})
+ROTATE = (sys.executable, "-m", "app.cli.main", "credentials", "rotate")
 
 
 @pytest.fixture
@@ -102,15 +103,12 @@ async def test_the_platform_cannot_read_what_the_data_key_opens(platform: Sessio
     assert isinstance(refused.value.orig, InsufficientPrivilege)
 
 
-def rotator(database: Database, keys: str) -> "subprocess.CompletedProcess[str]":
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")},
+def variables(database: Database, keys: str) -> dict[str, str]:
+    return {
         "HOLDFAST_DATABASE_URL": database.app_url,
         "HOLDFAST_PLATFORM_DATABASE_URL": database.platform_url,
         "HOLDFAST_CREDENTIALS__KEYS": keys,
     }
-    command = [sys.executable, "-m", "app.cli.main", "credentials", "rotate"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def as_json(settings: CredentialSettings) -> str:
@@ -119,20 +117,20 @@ def as_json(settings: CredentialSettings) -> str:
 
 
 async def test_the_command_rotates_and_says_how_many(database: Database, owner: Sessions, workspaces: list[UUID]):
-    ended = rotator(database, as_json(BOTH))
+    ended = run_program(ROTATE, environment=variables(database, as_json(BOTH)))
     assert (ended.returncode, ended.stdout.split()[0]) == (0, "10"), ended.stderr
     assert await opened(owner, workspaces[0], NEW) == f"secret of {workspaces[0]} at hunter"
 
 
 async def test_the_command_fails_where_a_key_is_missing(database: Database, owner: Sessions, workspaces: list[UUID]):
-    ended = rotator(database, as_json(NEW))
+    ended = run_program(ROTATE, environment=variables(database, as_json(NEW)))
     assert ended.returncode == 1
     assert "10 cannot be unwrapped" in ended.stdout
     assert await opened(owner, workspaces[0], KEYS) == f"secret of {workspaces[0]} at hunter"
 
 
 def test_the_command_names_the_setting_that_is_no_key(database: Database):
-    ended = rotator(database, '{"first": "planted-secret"}')
+    ended = run_here(rotator.main, environment=variables(database, '{"first": "planted-secret"}'))
     assert ended.returncode == 1
     assert "HOLDFAST_CREDENTIALS__KEYS__FIRST" in ended.stderr
     assert "planted-secret" not in ended.stdout + ended.stderr

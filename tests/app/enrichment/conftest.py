@@ -1,6 +1,6 @@
 """Fixtures of the enrichment tests."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,14 +10,7 @@ from app.db import Sessions, create_engine
 from app.settings import DatabaseSettings
 from tests.app.enrichment.lookups import Lookups
 from tests.builders import make_workspace, violations
-from tests.servers import Database, PostgresServer
-
-
-@pytest.fixture(scope="session")
-def shared_database(postgres_server: PostgresServer) -> Iterator[Database]:
-    """A migrated database for tests that each work in a workspace of their own."""
-    with postgres_server.migrated_database() as database:
-        yield database
+from tests.servers import Database
 
 
 @pytest.fixture

@@ -1,136 +1,33 @@
 """An erasure leaves no trace of somebody in any table, takes nothing from anybody else, and keeps what things cost."""
 
 import asyncio
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import orjson
-import pytest
-from sqlalchemy import insert, text
 
-from app.db import new_id
-from app.enrichment import erase, erase_elsewhere, raw_answers
-from app.enrichment.erasures import finish
+from app.enrichment import erase
 from app.enrichment.settle import settle
-from app.providers.ports import Answer, Found, Missed, Query
-from app.tables import metadata
+from app.providers.ports import Answer, Found, Query
 from app.webhooks import service as webhooks
-from tests.app.enrichment.jobs_api import JobsApi, jobs_api
+from tests.app.enrichment.erasing import (
+    ANN,
+    PEOPLE,
+    PROVIDERS,
+    Erasing,
+    apollo,
+    change,
+    keep_raw,
+    raw_of,
+    start,
+    write_about,
+)
+from tests.app.enrichment.jobs_api import jobs_api
 from tests.builders import violations
 from tests.contents import everything_of, mentions
-from tests.fakes import FakeSource
-from tests.migrations.rows import rows_of
-from tests.people import new_member
 from tests.servers import Database
-from workflows.contracts.erasures import ErasePage, ErasureRef
-
-ANN = "ann@example.com"
-PROVIDERS = {"apollo": {"api_key": "k"}}
-PEOPLE = [
-    {"key": "by-address", "email": "Ann@Example.com", "full_name": "Ann Lee", "notes": "met in May"},
-    {"key": ANN, "email": f" {ANN}", "full_name": "A. Lee"},
-    {"key": "by-name", "full_name": "Ann Lee", "domain": "example.com"},
-    {"key": "by-name-too", "full_name": "Ann Lee", "domain": "www.example.com", "notes": "the same"},
-    {"key": "bob", "email": "bob@example.org", "full_name": "Bob Ray", "notes": f"reports to Ann <{ANN}>"},
-    {"key": "joann", "email": "joann@example.com", "full_name": "Jo Ann"},
-]
-FIELDS = ("email", "title", "bio")
-
-
-def people(query: Query) -> Answer:
-    match query.subject:
-        case {"email": "bob@example.org"}:
-            return Found({"title": "CTO", "bio": f"Ask my boss, {ANN}"})
-        case {"email": "joann@example.com"}:
-            return Missed()
-    return Found({"email": ANN, "title": "CEO"})
-
-
-class Erasing:
-    """What people and the workflow do about an erasure."""
-
-    def __init__(self, api: JobsApi) -> None:
-        self.api = api
-        self.path = f"{api.tenant.path}/enrichment/erasures"
-
-    async def post(self, body: object, *, key: str | None = None) -> Any:
-        headers = self.api.tenant.headers | ({"Idempotency-Key": key} if key else {})
-        return await self.api.client.post(self.path, json=body, headers=headers)
-
-    async def get(self, path: str = "", **params: Any) -> Any:
-        answer = await self.api.client.get(self.path + path, params=params, headers=self.api.tenant.headers)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["data"]
-
-    async def begin(self, **body: str) -> str:
-        answer = await self.post(body)
-        assert answer.status_code == 202, answer.text
-        erasure_id: str = answer.json()["data"]["id"]
-        return erasure_id
-
-    async def look(self, erasure_id: str, *, is_second: bool = False) -> bool:
-        """One look at everything; whether something may come back."""
-        workspace_id, sessions = str(self.api.tenant.workspace_id), self.api.sessions
-        again = False
-        for place in (
-            erase.erase_records,
-            erase_elsewhere.erase_raw_answers,
-            erase_elsewhere.erase_events,
-            erase_elsewhere.erase_remembered_answers,
-        ):
-            after: str | None = ""
-            while after is not None:
-                page = await place(sessions, ErasePage(workspace_id, erasure_id, after, is_second))
-                after, again = page.after, again or page.again
-        return again
-
-    async def finish(self, erasure_id: str) -> dict[str, Any]:
-        await finish(self.api.sessions, ErasureRef(str(self.api.tenant.workspace_id), erasure_id))
-        erasure: dict[str, Any] = await self.get(f"/{erasure_id}")
-        return erasure
-
-    async def erase(self, **body: str) -> dict[str, Any]:
-        erasure_id = await self.begin(**body)
-        await self.look(erasure_id)
-        return await self.finish(erasure_id)
-
-
-async def start(api: JobsApi, records: Sequence[dict[str, str]] = PEOPLE, entity: str = "person", **more: Any) -> str:
-    body = {"entity": entity, "records": list(records), "fields": FIELDS, "providers": ["apollo"], **more}
-    job_id: str = (await api.started(body))["id"]
-    return job_id
-
-
-def apollo(answer: Any = people, **more: Any) -> FakeSource:
-    return FakeSource("apollo", answer, **{"fields": FIELDS, "entity": "person", "needs": "full_name", **more})
-
-
-async def keep_raw(api: JobsApi, job_id: str, *answers: tuple[int, bytes]) -> None:
-    async with api.sessions.for_workspace(api.tenant.workspace_id) as session:
-        await raw_answers.keep(session, api.tenant.workspace_id, UUID(job_id), "apollo", answers)
-
-
-async def change(api: JobsApi, statement: str, **values: Any) -> None:
-    async with api.sessions.for_workspace(api.tenant.workspace_id) as session:
-        await session.execute(text(statement), values)
-
-
-async def raw_of(api: JobsApi, job_id: str) -> dict[int, bytes]:
-    rows = await api.rows("SELECT body FROM enrichment_raw_answers WHERE job_id = :id", id=job_id)
-    return {position: raw for row in rows for position, raw in raw_answers.unpack(row["body"]).items()}
-
-
-async def write_about(api: JobsApi, words: str) -> None:
-    """What people and receivers may write: an endpoint's description, its answer, why a letter was discarded."""
-    rows = rows_of(api.tenant.workspace_id)
-    rows["webhook_endpoints"]["description"] = rows["webhook_attempts"]["answer"] = words
-    rows["dead_letters"] |= {"state": "discarded", "discard_reason": words}
-    async with api.owner.unscoped() as session:
-        for table in ("events", "webhook_endpoints", "webhook_deliveries", "webhook_attempts", "dead_letters"):
-            await session.execute(insert(metadata.tables[table]).values(rows[table]))
+from workflows.contracts.erasures import ErasePage
 
 
 async def test_no_table_knows_a_person_who_was_erased(database: Database):
@@ -242,13 +139,6 @@ async def test_records_without_an_end_get_one_and_no_call_on_its_way_brings_them
         assert (job["counts"]["failed"], job["counts"]["total"], job["credits"]["held"]) == (2, 6, 0)
         assert job["credits"]["charged"] == 2 * 3, "what was not taken is not paid"
         assert await violations(api.sessions, api.tenant.workspace_id) == []
-
-
-@pytest.mark.parametrize("body", [{}, {"email": ANN, "domain": "example.com"}, {"email": "ann"}, {"name": "Ann"}, []])
-async def test_what_names_nobody_is_refused(shared_database: Database, body: object):
-    async with jobs_api(shared_database) as api:
-        assert (await Erasing(api).post(body)).status_code == 422
-        assert await api.commands() == []
 
 
 async def test_a_company_is_erased_with_everybody_there_and_others_lose_its_mention_only(database: Database):
@@ -408,46 +298,3 @@ async def test_claims_on_the_subject_are_gone(database: Database):
             "email:bob@example.org",
             "email:joann@example.com",
         ]
-
-
-async def test_the_request_is_answered_at_once_recorded_and_repeated(database: Database):
-    async with jobs_api(database) as api:
-        erasing = Erasing(api)
-        first = await erasing.post({"email": ANN}, key="once")
-        same = await erasing.post({"email": " Ann@EXAMPLE.com"}, key="once")
-        other = await erasing.post({"email": "bob@example.com"}, key="once")
-        data = first.json()["data"]
-        (command,) = await api.commands()
-        while_running = await mentions(database, ANN)
-        done = await erasing.erase(email=ANN)
-        finished = await erasing.finish(data["id"])
-        entries = await api.rows("SELECT action, actor_type, target_id, after FROM audit_entries ORDER BY id")
-
-        assert (first.status_code, same.status_code, other.status_code) == (202, 202, 409)
-        assert same.headers["Idempotent-Replayed"] == "true"
-        assert same.json()["data"] == data
-        assert first.headers["Location"] == f"{erasing.path}/{data['id']}"
-        assert (data["status"], data["kind"], data["finished_at"]) == ("running", "email", None)
-        assert ANN not in first.text
-        assert command["workflow_id"] == f"erasure/{data['id']}"
-        assert ANN not in str(command)
-        assert set(while_running) == {"enrichment_erasures"}
-        assert data["digest"] == hashlib.sha256(f"{data['id']}:email:{ANN}".encode()).hexdigest()
-        assert data["requested_by"] == str(api.tenant.api_key_id)
-        listed = await erasing.get()
-        assert [each["id"] for each in listed] == [done["id"], data["id"]]
-        assert await erasing.get(limit=1) == listed[:1]
-        assert await mentions(database, ANN) == {}
-    of_first = [(each["action"], each["actor_type"]) for each in entries if each["target_id"] == data["id"]]
-    assert of_first == [("enrichment_erasure.start", "api_key"), ("enrichment_erasure.complete", "system")]
-    assert entries[-1]["after"] == {"kind": "email", **finished["erased"]}
-
-
-async def test_a_member_cannot_erase_anybody(database: Database):
-    async with jobs_api(database) as api:
-        erasing = Erasing(api)
-        member = await new_member(database, api.tenant.workspace_id, "member")
-        refused = await api.client.post(erasing.path, json={"email": ANN}, headers=member.headers)
-        assert refused.status_code == 403
-        missing = await api.client.get(f"{erasing.path}/{new_id()}", headers=api.tenant.headers)
-        assert missing.status_code == 404

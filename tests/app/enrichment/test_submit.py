@@ -11,6 +11,7 @@ from tests.builders import violations
 from tests.servers import Database
 
 ONE = {"entity": "company", "records": [{"domain": "acme.com"}]}
+TWO = {"entity": "company", "records": [{"domain": "acme.com"}, {"domain": "example.com"}]}
 # With a credential for each, all four providers are available.
 PROVIDERS = {"hunter": {"api_key": "h", "credit_cost": 2}, "apollo": {"api_key": "a", "credit_cost": 3}}
 
@@ -32,14 +33,30 @@ async def test_a_job_is_answered_with_202_its_place_and_the_resource(shared_data
 
 async def test_the_command_that_starts_the_workflow_is_stored_with_the_job(shared_database: Database):
     async with jobs_api(shared_database) as api:
-        job = await api.started(ONE)
+        job = await api.started(TWO)
         workspace_id = api.tenant.workspace_id
         (command,) = await api.commands()
     assert command["workspace_id"] == workspace_id
     assert command["workflow_id"] == f"enrichment-job/{job['id']}"
     assert command["body"]["workflow"] == "EnrichRecords"
-    argument = {"workspace_id": str(workspace_id), "job_id": job["id"], "plans_at_hand": True}
+    argument = {"workspace_id": str(workspace_id), "job_id": job["id"], "plans_at_hand": True, "plan": None}
     assert command["body"]["argument"] == argument
+
+
+async def test_the_plan_of_a_single_record_goes_with_the_command(shared_database: Database):
+    async with jobs_api(shared_database, providers=PROVIDERS) as api:
+        await api.started(ONE | {"providers": ["hunter", "website"]})
+        (command,) = await api.commands()
+    plan = command["body"]["argument"]["plan"]
+    assert (plan["desired"], plan["first"], plan["last"]) == ("running", 1, 1)
+    assert plan["providers"] == ["hunter", "website"]
+
+
+async def test_no_plan_is_made_for_a_single_record_that_is_invalid(shared_database: Database):
+    async with jobs_api(shared_database) as api:
+        await api.started({"entity": "company", "records": [{"domain": "10.0.0.1"}]})
+        (command,) = await api.commands()
+    assert command["body"]["argument"]["plan"] is None
 
 
 async def test_json_and_csv_store_the_same(shared_database: Database):

@@ -17,11 +17,9 @@ RECORDS = [{"domain": "acme.com"}]
 
 async def counts(api: JobsApi) -> dict[str, int]:
     """How many rows each table has, in all workspaces."""
+    each = ", ".join(f"(SELECT count(*) FROM {table.name}) AS {table.name}" for table in TABLES)
     async with api.owner.unscoped() as session:
-        return {
-            table.name: (await session.execute(text(f"SELECT count(*) FROM {table.name}"))).scalar_one()
-            for table in TABLES
-        }
+        return dict((await session.execute(text(f"SELECT {each}"))).mappings().one())
 
 
 def places(answer: Any) -> list[str]:

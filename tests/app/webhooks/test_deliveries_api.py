@@ -1,6 +1,5 @@
 """Deliveries over HTTP: what came of each attempt, one sent again, all that failed recovered, events listed."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,25 +7,9 @@ import pytest
 
 from app.db import new_id
 from app.webhooks.history import RECOVER_BATCH
-from tests.api import new_tenant, owner_sessions, running_api
-from tests.app.webhooks.webhooks_api import SETTINGS, Webhooks
-from tests.servers import Database, PostgresServer
+from tests.app.webhooks.webhooks_api import Webhooks
 
 TYPES = {"event_types": ["enrichment.job.completed", "credits.low"]}
-
-
-@pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer) -> Iterator[Database]:
-    """One for all tests here: each has a workspace of its own."""
-    with postgres_server.migrated_database() as database:
-        yield database
-
-
-@pytest.fixture
-async def webhooks(database: Database) -> AsyncIterator[Webhooks]:
-    tenant = await new_tenant(database, credit=0)
-    async with owner_sessions(database) as owner, running_api(database, **SETTINGS) as client:
-        yield Webhooks(client, tenant, owner)
 
 
 async def attempt(webhooks: Webhooks, delivery_id: str, **changes: Any) -> None:

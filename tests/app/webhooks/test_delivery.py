@@ -1,7 +1,6 @@
 """Events arrive: signed, at every endpoint that wants them, and again until they are taken."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,21 +9,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.webhooks.endpoints import rotate_secret
 from app.webhooks.service import publish
-from tests.app.webhooks.receiver import Received, Receiver, answering, receiving
-from tests.app.webhooks.scene import SEALER, Scene, opened
-from tests.servers import Database
-
-
-@pytest.fixture
-async def scene(database: Database, temporal_server: str) -> AsyncIterator[Scene]:
-    async with opened(database, temporal_server) as scene:
-        yield scene
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
+from tests.app.webhooks.receiver import Received, Receiver, answering
+from tests.app.webhooks.scene import SEALER, Scene
 
 
 async def test_an_event_arrives_signed_at_each_endpoint_that_wants_its_type(scene: Scene, receiver: Receiver):

@@ -1,7 +1,6 @@
 """Webhooks over HTTP: where events may be sent, and to whom that is shown."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -12,26 +11,12 @@ from app.settings import DatabaseSettings, WebhookSettings
 from app.webhooks.management import MAX_WEBHOOKS
 from app.webhooks.urls import check_url
 from app.workspaces.service import finish_closing
-from tests.api import new_tenant, owner_sessions, running_api
-from tests.app.webhooks.webhooks_api import BODY, SETTINGS, Webhooks
-from tests.servers import Database, PostgresServer
+from tests.api import running_api
+from tests.app.webhooks.webhooks_api import BODY, Webhooks
+from tests.servers import Database
 
 PUBLIC = WebhookSettings()
 PRIVATE = WebhookSettings(allow_private=True)
-
-
-@pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer) -> Iterator[Database]:
-    """One for all tests here: each has a workspace of its own."""
-    with postgres_server.migrated_database() as database:
-        yield database
-
-
-@pytest.fixture
-async def webhooks(database: Database) -> AsyncIterator[Webhooks]:
-    tenant = await new_tenant(database, credit=0)
-    async with owner_sessions(database) as owner, running_api(database, **SETTINGS) as client:
-        yield Webhooks(client, tenant, owner)
 
 
 async def test_a_new_webhook_is_shown_without_its_secret(webhooks: Webhooks):
@@ -115,10 +100,10 @@ async def test_a_deleted_webhook_is_gone_with_what_was_sent_there(webhooks: Webh
         )
 
 
-async def test_a_closed_workspace_leaves_no_webhook_and_no_secret(webhooks: Webhooks, database: Database):
+async def test_a_closed_workspace_leaves_no_webhook_and_no_secret(webhooks: Webhooks, shared_database: Database):
     created = await webhooks.create()
     await webhooks.publish()
-    engine = create_engine(SecretStr(database.app_url), DatabaseSettings(), application="tests")
+    engine = create_engine(SecretStr(shared_database.app_url), DatabaseSettings(), application="tests")
     await finish_closing(Sessions(engine), webhooks.tenant.workspace_id)
     await engine.dispose()
     for table in ("webhook_endpoints", "webhook_secrets", "webhook_deliveries"):
@@ -217,8 +202,8 @@ async def test_a_header_of_the_request_itself_is_refused(webhooks: Webhooks):
     assert wrong == []
 
 
-async def test_without_a_key_to_encrypt_with_none_is_made(database: Database, webhooks: Webhooks):
-    async with running_api(database) as client:
+async def test_without_a_key_to_encrypt_with_none_is_made(shared_database: Database, webhooks: Webhooks):
+    async with running_api(shared_database) as client:
         answer = await Webhooks(client, webhooks.tenant, webhooks.owner).send("POST", json=BODY)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "credentials_not_configured")
     assert (await webhooks.send("GET")).json()["data"] == []

@@ -11,10 +11,11 @@ import pytest
 from aiohttp import web
 
 from app.db import new_id
+from app.outbox.waker import Waker
 from app.settings import MailSettings, WebhookSettings
 from app.webhooks.service import recover, redeliver
-from app.webhooks.waker import Waker
-from tests.app.webhooks.receiver import Received, Receiver, answering, receiving, taken
+from app.webhooks.wake import DueEndpoints
+from tests.app.webhooks.receiver import Received, Receiver, answering, taken
 from tests.app.webhooks.scene import Scene, opened
 from tests.people import new_member
 from tests.servers import Database
@@ -29,12 +30,6 @@ def mails(tmp_path: Path) -> Path:
 async def scene(database: Database, temporal_server: str, mails: Path) -> AsyncIterator[Scene]:
     async with opened(database, temporal_server, mail=MailSettings(directory=mails)) as scene:
         yield scene
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
 
 
 async def until_disabled(scene: Scene, mails: Path) -> email.message.EmailMessage:
@@ -124,7 +119,9 @@ async def test_retry_after_is_obeyed_by_all_deliveries_of_the_endpoint(scene: Sc
         # A new one waits as well.
         await scene.tell(2)
         resources = scene.stack.resources
-        waker = Waker(resources.platform_sessions, resources.temporal, resources.settings.temporal, {})
+        waker = Waker(
+            DueEndpoints({}), resources.platform_sessions, resources.temporal, resources.settings.temporal
+        )
         assert await waker.wake_waiting() == 0
         assert len(receiver.received) == 1
         receiver.answer = taken

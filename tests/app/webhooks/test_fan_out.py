@@ -1,25 +1,15 @@
 """An event is for the endpoints that want its type when it is told, once, and for no longer than it is kept."""
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from uuid import UUID
-
-import pytest
 
 from app.webhooks.endpoints import disable_endpoint, enable_endpoint
 from app.webhooks.service import is_wanted, publish, publish_test, sweep
 from tests.app.webhooks.receiver import receiving
-from tests.app.webhooks.scene import Scene, opened
+from tests.app.webhooks.scene import Scene
 from tests.builders import make_workspace
-from tests.servers import Database
 
 URL = "https://example.com"
-
-
-@pytest.fixture
-async def scene(database: Database, temporal_server: str) -> AsyncIterator[Scene]:
-    async with opened(database, temporal_server) as scene:
-        yield scene
 
 
 async def told(scene: Scene) -> list[UUID]:

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,27 +12,11 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app.db import new_id
 from app.webhooks.management import MAX_SECRETS
 from app.webhooks.signing import key_of, new_secret, signed
-from tests.api import new_tenant, owner_sessions, running_api
-from tests.app.webhooks.webhooks_api import SETTINGS, Webhooks
-from tests.servers import Database, PostgresServer
+from tests.app.webhooks.webhooks_api import Webhooks
 
 BODY = b'{"id":"1","type":"credits.low","version":1,"data":{"available":5}}'
 # In the middle of every secret of a header.
 PLANTED = "pLaNtEd-41c7-hEaDeR"
-
-
-@pytest.fixture(scope="module")
-def database(postgres_server: PostgresServer) -> Iterator[Database]:
-    """One for all tests here: each has a workspace of its own."""
-    with postgres_server.migrated_database() as database:
-        yield database
-
-
-@pytest.fixture
-async def webhooks(database: Database) -> AsyncIterator[Webhooks]:
-    tenant = await new_tenant(database, credit=0)
-    async with owner_sessions(database) as owner, running_api(database, **SETTINGS) as client:
-        yield Webhooks(client, tenant, owner)
 
 
 def signature(*secrets: str, at: datetime | None = None, body: bytes = BODY) -> dict[str, str]:

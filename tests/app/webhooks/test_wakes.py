@@ -2,36 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
-import pytest
 from temporalio.api.enums.v1 import EventType as HistoryEventType
 from temporalio.client import WorkflowExecutionStatus
 
+from app.outbox.waker import Waker
 from app.temporal import start_options
-from app.webhooks.waker import Waker
-from tests.app.webhooks.receiver import Receiver, answering, receiving, taken
+from app.webhooks.wake import DueEndpoints
+from tests.app.webhooks.receiver import Receiver, answering, taken
 from tests.app.webhooks.scene import Scene, opened
 from tests.servers import Database
 from workflows import ids
 from workflows.contracts.webhooks import EndpointRef
 
 
-@pytest.fixture
-async def scene(database: Database, temporal_server: str) -> AsyncIterator[Scene]:
-    async with opened(database, temporal_server) as scene:
-        yield scene
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
-
-
 def waker_of(scene: Scene) -> Waker:
     resources = scene.stack.resources
-    return Waker(resources.platform_sessions, resources.temporal, resources.settings.temporal, {})
+    return Waker(
+        DueEndpoints({}), resources.platform_sessions, resources.temporal, resources.settings.temporal
+    )
 
 
 async def signals(scene: Scene, endpoint_id: object) -> int:

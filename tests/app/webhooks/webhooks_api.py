@@ -81,5 +81,8 @@ class Webhooks:
         return found
 
     async def audit_log(self) -> list[tuple[str, Any, Any]]:
-        rows = await self.execute("SELECT action, before, after FROM audit_entries ORDER BY id")
+        rows = await self.execute(
+            "SELECT action, before, after FROM audit_entries WHERE workspace_id = :id ORDER BY id",
+            id=self.tenant.workspace_id,
+        )
         return [(row["action"], row["before"], row["after"]) for row in rows]

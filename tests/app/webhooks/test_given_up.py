@@ -1,31 +1,15 @@
 """A delivery that was given up leaves a letter, which a redrive resolves."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
-
-import pytest
 
 from app.auth.permissions import ROLE_PERMISSIONS, Caller
 from app.deadletters import redrives
 from app.deadletters.repository import LetterFilter
 from app.idempotency.answers import Remembered
-from tests.app.webhooks.receiver import Receiver, answering, receiving, taken
-from tests.app.webhooks.scene import Scene, opened
-from tests.servers import Database
-
-
-@pytest.fixture
-async def scene(database: Database, temporal_server: str) -> AsyncIterator[Scene]:
-    async with opened(database, temporal_server) as scene:
-        yield scene
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
+from tests.app.webhooks.receiver import Receiver, answering, taken
+from tests.app.webhooks.scene import Scene
 
 
 async def until_letter(scene: Scene, state: str) -> dict[str, Any]:
