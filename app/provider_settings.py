@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 # In a header of our requests.
 MailAddress = Annotated[str, Field(pattern=r"^[!-~]+@[!-~]+$", max_length=254)]
@@ -174,6 +174,12 @@ class GithubSettings(FreeSettings):
     quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=5000, seconds=3600),)
 
 
+class StripeBreakerSettings(BreakerSettings):
+    """Evidence is counted by customers, of which there may be few, and by kinds of lists."""
+
+    min_keys: Count = 3
+
+
 class StripeSettings(GateSettings):
     """The payment provider; without an `api_key` there is no billing. `quotas` as its documents state them for reads
     and for writes, here taken for both together. `meter` is the event name of the meter that usage is reported to, and
@@ -183,8 +189,14 @@ class StripeSettings(GateSettings):
     timeout_seconds: Positive = 30
     concurrency: Count = 20
     quotas: tuple[QuotaWindow, ...] = (QuotaWindow(calls=100, seconds=1),)
+    breaker: StripeBreakerSettings = StripeBreakerSettings()
     meter: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     meter_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+
+    @field_validator("api_key")
+    @classmethod
+    def _none_where_empty(cls, key: SecretStr | None) -> SecretStr | None:
+        return key or None
 
 
 class ProvidersSettings(Section):

@@ -71,17 +71,8 @@ class VendorClient:
         whole, Malformed for what is no HTTP or larger than ANSWER_BYTES.
         """
         session = self._session or self._open()
-        failure: ProviderError
-        try:
-            address = URL(f"{self._base_url}{path}?{urlencode(params, safe='@:')}", encoded=True)
-            async with session.request(method, address, headers=headers, data=body, allow_redirects=False) as response:
-                return HttpAnswer(response.status, response.headers, await read_body(response, ANSWER_BYTES))
-        except BodyTooLarge:
-            failure = Malformed(self.provider, f"the answer is larger than {ANSWER_BYTES} bytes")
-        except TRANSPORT_ERRORS as error:
-            failure = transport_failure(self.provider, error)
-        # Raised here and not above: an aiohttp error shows the request with its headers and must not be the context.
-        raise failure
+        address = URL(f"{self._base_url}{path}?{urlencode(params, safe='@:')}", encoded=True)
+        return await exchange(session, self.provider, method, address, headers, body)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -93,6 +84,33 @@ class VendorClient:
         connector = aiohttp.TCPConnector(limit=self._concurrency)
         self._session = new_session(connector, {hdrs.ACCEPT: "application/json", **self._headers})
         return self._session
+
+
+async def exchange(
+    session: ClientSession,
+    provider: str,
+    method: str,
+    address: URL,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | str | None = None,
+    *,
+    limit: int = ANSWER_BYTES,
+) -> HttpAnswer:
+    """One attempt, without following redirects. `headers` replace those of the same name of the session.
+
+    Raises Outage where the vendor cannot be reached, Transient where the connection breaks before the answer is whole,
+    Malformed for what is no HTTP or larger than `limit` bytes.
+    """
+    failure: ProviderError
+    try:
+        async with session.request(method, address, headers=headers, data=body, allow_redirects=False) as response:
+            return HttpAnswer(response.status, response.headers, await read_body(response, limit))
+    except BodyTooLarge:
+        failure = Malformed(provider, f"the answer is larger than {limit} bytes")
+    except TRANSPORT_ERRORS as error:
+        failure = transport_failure(provider, error)
+    # Raised here and not above: an aiohttp error shows the request with its headers and must not be the context.
+    raise failure
 
 
 def new_session(connector: aiohttp.BaseConnector, headers: Mapping[str, str]) -> ClientSession:

@@ -1,6 +1,7 @@
 """The Prometheus metrics of providers. Children are bound once: a call pays for two additions and an observation."""
 
 from collections.abc import Callable, Mapping
+from types import NoneType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -12,9 +13,11 @@ from app.providers.errors import (
     Outage,
     PaymentRequired,
     RateLimited,
+    StoredFailure,
     Throttled,
     Transient,
 )
+from app.providers.payments import HostedPage, Page, PayingCustomer
 from app.providers.ports import CircuitView, Found, Missed, Pending, Unreachable
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -27,12 +30,15 @@ _OUTCOMES: Mapping[type, str] = {
     Pending: "pending",
     # Of a call for several subjects, which came to something different for each.
     list: "bulk",
+    # Of the payment provider.
+    **dict.fromkeys((Page, PayingCustomer, HostedPage, int, NoneType), "answered"),
     InvalidQuery: "invalid_query",
     CredentialRejected: "credential_rejected",
     PaymentRequired: "payment_required",
     RateLimited: "rate_limited",
     Throttled: "throttled",
     Malformed: "malformed",
+    StoredFailure: "stored_failure",
     Transient: "transient",
     Outage: "outage",
     CircuitOpen: "circuit_open",

@@ -143,8 +143,8 @@ class PaymentsApi(Protocol):
     async def open_portal(self, customer_id: str, *, return_url: str, key: str) -> HostedPage:
         """A page on which the customer changes or cancels the subscription, and sees invoices."""
 
-    async def cancel_subscription(self, subscription_id: str, *, key: str) -> None:
-        """End it at once; one that has ended, or was never there, stays as it is."""
+    async def cancel_subscription(self, subscription_id: str) -> None:
+        """End it at once; one that has ended, or was never there, stays as it is: again it has no effect."""
 
     async def report_usage(self, customer_id: str, credits: int, *, identifier: str, at: datetime, key: str) -> None:
         """Report what was used. One `identifier` counts once, for as long as the provider remembers it (24 hours)."""

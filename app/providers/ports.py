@@ -38,6 +38,18 @@ SUBJECT_KEYS: Mapping[Entity, tuple[str, ...]] = {
     "company": ("domain", "name", "linkedin_url"),
     "person": ("email", "full_name", "first_name", "last_name", "domain", "company_name", "linkedin_url"),
 }
+# What of that is enough to know a subject by, for whoever takes all there is.
+SUFFICIENT_KEYS: Mapping[Entity, tuple[frozenset[str], ...]] = {
+    "company": (frozenset({"domain"}), frozenset({"linkedin_url"}), frozenset({"name"})),
+    "person": (
+        frozenset({"email"}),
+        frozenset({"linkedin_url"}),
+        frozenset({"full_name", "domain"}),
+        frozenset({"full_name", "company_name"}),
+        frozenset({"first_name", "last_name", "domain"}),
+        frozenset({"first_name", "last_name", "company_name"}),
+    ),
+}
 
 
 def always() -> bool:

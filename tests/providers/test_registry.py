@@ -6,6 +6,7 @@ from pydantic import SecretStr
 
 from app.provider_settings import BreakerSettings, DnsSettings, HunterSettings, ProvidersSettings, WebsiteSettings
 from app.providers.errors import CredentialRejected, Outage
+from app.providers.metrics import ProviderMetrics
 from app.providers.ports import CircuitView, EnrichmentSource
 from app.providers.registry import ADAPTERS, offers, open_sources
 from app.settings import SettingsError
@@ -46,7 +47,7 @@ async def test_transitions_and_metrics_go_where_they_are_wanted():
     registry = CollectorRegistry()
     nobody = HunterSettings(base_url="http://127.0.0.1:1", api_key=KEY, breaker=BreakerSettings(fail_max=1, min_keys=1))
     async with open_sources(
-        ProvidersSettings(hunter=nobody), metrics=registry, on_transition=transitions.append
+        ProvidersSettings(hunter=nobody), metrics=ProviderMetrics(registry), on_transition=transitions.append
     ) as sources:
         with pytest.raises(Outage):
             await sources["hunter"].look_up(company("acme.com"))
@@ -81,7 +82,7 @@ async def test_no_repr_of_a_source_shows_its_key():
 async def test_the_changes_of_a_circuit_are_counted_by_state():
     registry = CollectorRegistry()
     nobody = HunterSettings(base_url="http://127.0.0.1:1", api_key=KEY, breaker=BreakerSettings(fail_max=1, min_keys=1))
-    async with open_sources(ProvidersSettings(hunter=nobody), metrics=registry) as sources:
+    async with open_sources(ProvidersSettings(hunter=nobody), metrics=ProviderMetrics(registry)) as sources:
         with pytest.raises(Outage):
             await sources["hunter"].look_up(company("acme.com"))
     labels = {"provider": "hunter", "state": "open"}

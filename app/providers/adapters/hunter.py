@@ -8,7 +8,7 @@ from app.provider_settings import ProviderSettings
 from app.providers import normalise
 from app.providers.adapters import clearbit_shape
 from app.providers.adapters.hunter_api import HunterApi, Reply, email_status, score
-from app.providers.ports import Answer, Capabilities, Found, Missed, Query
+from app.providers.ports import SUFFICIENT_KEYS, Answer, Capabilities, Found, Missed, Query
 from app.providers.wire import section
 
 # An address that the finder gives without a score.
@@ -30,17 +30,7 @@ class Hunter:
             "company": clearbit_shape.COMPANY_FIELDS,
             "person": clearbit_shape.PERSON_FIELDS + _FINDER_FIELDS,
         },
-        needs={
-            "company": (frozenset({"domain"}),),
-            "person": (
-                frozenset({"email"}),
-                frozenset({"linkedin_url"}),
-                frozenset({"domain", "full_name"}),
-                frozenset({"domain", "first_name", "last_name"}),
-                frozenset({"company_name", "full_name"}),
-                frozenset({"company_name", "first_name", "last_name"}),
-            ),
-        },
+        needs={"company": (frozenset({"domain"}),), "person": SUFFICIENT_KEYS["person"]},
         requires_credential=True,
     )
 

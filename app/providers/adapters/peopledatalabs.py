@@ -24,7 +24,7 @@ from app.providers.errors import (
     RateLimited,
 )
 from app.providers.http import HttpAnswer, VendorClient, is_json, retry_after, seconds_until, status_failure
-from app.providers.ports import Answer, Capabilities, Entity, Found, Missed, Query, RateInfo
+from app.providers.ports import SUFFICIENT_KEYS, Answer, Capabilities, Entity, Found, Missed, Query, RateInfo
 from app.providers.wire import Json, decode, decode_object, encode, section
 
 BASE_URL = "https://api.peopledatalabs.com/v5"
@@ -73,17 +73,7 @@ class PeopleDataLabs:
     name = "peopledatalabs"
     capabilities = Capabilities(
         fields={"company": records.COMPANY_FIELDS, "person": records.PERSON_FIELDS},
-        needs={
-            "company": (frozenset({"domain"}), frozenset({"linkedin_url"}), frozenset({"name"})),
-            "person": (
-                frozenset({"email"}),
-                frozenset({"linkedin_url"}),
-                frozenset({"full_name", "domain"}),
-                frozenset({"full_name", "company_name"}),
-                frozenset({"first_name", "last_name", "domain"}),
-                frozenset({"first_name", "last_name", "company_name"}),
-            ),
-        },
+        needs=SUFFICIENT_KEYS,
         requires_credential=True,
         bulk={"company": BULK, "person": BULK},
     )
