@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -57,6 +58,8 @@ class EnrichRecords:
 
     @workflow.run
     async def run(self, job: JobRef) -> Settled:
+        # It is of the moment of the start: what the run goes on with, and as, plans anew.
+        self._given_plan, job = job.plan, replace(job, plan=None)
         # Kept, because the loop itself keeps no task alive.
         self._watching = asyncio.create_task(self._watch_waits(job))
         try:
@@ -72,8 +75,9 @@ class EnrichRecords:
     async def _process(self, job: JobRef) -> bool:
         """Work until every record has an end or nobody wants it any more; False: the run must continue as new."""
         while True:
+            given, self._given_plan = None if self._woken else self._given_plan, None
             self._woken = False
-            plan = await self._plan(job)
+            plan = given or await self._plan(job)
             self._show(plan.standings)
             if plan.desired == "paused":
                 await workflow.wait_condition(lambda: self._woken)

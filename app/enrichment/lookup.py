@@ -70,7 +70,7 @@ async def look_up(
     workspace_id, job_id = UUID(command.workspace_id), UUID(command.job_id)
     source = sources[command.provider]
     async with sessions.for_workspace(workspace_id) as session:
-        job = await repository.running_job(session, job_id, command.provider)
+        job = await repository.running_job(session, job_id, command.provider, run_id=run_id)
         if job is None or job.finished:
             return LookupDone(calls=0, found=0, open_records=0)
         records = await repository.open_records(session, job_id, command.first, command.last)

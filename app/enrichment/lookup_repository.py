@@ -142,7 +142,14 @@ _FIRST_OPEN = text("""
     SELECT position FROM enrichment_records WHERE job_id = :job_id AND status = 'pending' ORDER BY position LIMIT 1
 """)
 
+# A job of one record needs no plan, and begins here.
 _JOB = text("""
+    WITH begun AS (
+        UPDATE enrichment_jobs
+        SET status = 'running', started_at = coalesce(started_at, now()), alive_at = now(),
+            run_id = coalesce(:run_id, run_id)
+        WHERE id = :job_id AND status = 'queued' AND desired_state = 'running' AND finished_at IS NULL AND total = 1
+    )
     SELECT j.finished_at IS NOT NULL AS finished, j.desired_state, j.total, j.entity, j.fields, j.min_confidence,
            j.on_outage, j.max_wait_seconds, j.held < j.worst_case AS limited, j.max_credits_per_record,
            j.reuse_within_seconds, p.credit_cost, p.own_credential, p.position AS "order", v.provider AS verifier,
@@ -276,8 +283,10 @@ async def first_open_position(session: Session, job_id: UUID) -> int | None:
     return (await session.execute(_FIRST_OPEN, {"job_id": job_id})).scalar_one_or_none()
 
 
-async def running_job(session: Session, job_id: UUID, provider: str) -> RunningJob | None:
-    row = (await session.execute(_JOB, {"job_id": job_id, "provider": provider})).mappings().one_or_none()
+async def running_job(session: Session, job_id: UUID, provider: str, *, run_id: UUID | None) -> RunningJob | None:
+    """None for one that is absent. One that nobody planned is marked running, by this workflow run where it is one."""
+    values = {"job_id": job_id, "provider": provider, "run_id": run_id}
+    row = (await session.execute(_JOB, values)).mappings().one_or_none()
     return RunningJob(**{**row, "fields": tuple(row["fields"])}) if row else None
 
 

@@ -52,14 +52,13 @@ async def look_up_record(
     door = await requests.door(request, caller, opened, first)
     started = await submit.submit(opened.sessions, door, record, options, opened.offers)
     job_id = UUID(started.answer.data["id"])
-    job = await lookups.ended(
+    found = await lookups.ended(
         opened.sessions, opened.notices, caller.workspace_id, job_id, within_seconds=body.wait_seconds
     )
-    if job is None:
+    if found is None:
         answer = started.answer
-    elif service.pending(job):
-        answer = door.answer(job)
+    elif service.pending(found[0]):
+        answer = door.answer(found[0])
     else:
-        found = LookupOut.of(job, await lookups.only_record(opened.sessions, caller.workspace_id, job))
-        answer = Remembered(200, {}, found.model_dump(mode="json"))
+        answer = Remembered(200, {}, LookupOut.of(*found).model_dump(mode="json"))
     return idempotency.answer(answer, replayed=started.replayed)

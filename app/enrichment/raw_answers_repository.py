@@ -3,11 +3,14 @@
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from app.db import Session, new_id
-from app.enrichment.models import enrichment_raw_answers
 
+_ADD = text("""
+    INSERT INTO enrichment_raw_answers (workspace_id, id, job_id, provider, first, last, oversized, body)
+    VALUES (:workspace_id, :id, :job_id, :provider, :first, :last, :oversized, :body)
+""")
 _POSITION_OF = text("SELECT leader FROM enrichment_records WHERE job_id = :job_id AND key = :key")
 _ABOUT = text("""
     SELECT provider, body FROM enrichment_raw_answers
@@ -32,16 +35,17 @@ async def add(
     body: bytes,
 ) -> None:
     await session.execute(
-        insert(enrichment_raw_answers).values(
-            workspace_id=workspace_id,
-            id=new_id(),
-            job_id=job_id,
-            provider=provider,
-            first=first,
-            last=last,
-            oversized=oversized,
-            body=body,
-        )
+        _ADD,
+        {
+            "workspace_id": workspace_id,
+            "id": new_id(),
+            "job_id": job_id,
+            "provider": provider,
+            "first": first,
+            "last": last,
+            "oversized": oversized,
+            "body": body,
+        },
     )
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, exists, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from app.db import OwnRead, Session, Sessions
@@ -134,6 +134,8 @@ _JOBS = select(
     _providers,
 )  # fmt: skip
 
+_JOB_BY_ID = _JOBS.where(_job.id == bindparam("job_id"))
+
 
 @cache
 def _read_job() -> str:
@@ -153,6 +155,20 @@ _ANSWERS = text("""
     WHERE a.job_id = :job_id AND a.position = ANY(CAST(:positions AS int[]))
     ORDER BY a.position, p.position
 """)
+# Of a job of one record; a row for each of its answers.
+_ONLY_RECORD = """
+    SELECT job.*, r.position AS record_position, r.key AS record_key, r.input AS record_input,
+           r.status AS record_status, r.reason AS record_reason, r.error AS record_error, r.leader AS record_leader,
+           a.provider AS answer_provider, a.outcome AS answer_outcome, a.answered_at AS answer_answered_at,
+           a.found AS answer_found, a.credits AS answer_credits, a.tries AS answer_tries, a.reason AS answer_reason,
+           p.position AS answer_order, a.handle AS answer_handle, a.poll_at AS answer_poll_at,
+           a.reused_at AS answer_reused_at, a.run_id AS answer_run_id
+    FROM ({}) AS job
+         JOIN enrichment_records AS r ON r.job_id = job.id AND r.workspace_id = own.workspace_id
+         LEFT JOIN (enrichment_answers AS a JOIN enrichment_job_providers AS p USING (job_id, provider))
+             ON a.job_id = job.id AND a.position = r.leader
+    ORDER BY p.position
+"""
 _SET_DESIRED_STATE = text("UPDATE enrichment_jobs SET desired_state = :desired_state WHERE id = :job_id")
 # In order of id, as whoever locks several jobs does.
 _CANCEL_UNFINISHED = text("""
@@ -173,13 +189,31 @@ _LOCK = text("""
 
 async def job(session: Session, job_id: UUID) -> Job | None:
     """The job, or None where the session's workspace has none of this id."""
-    jobs = await _jobs(session, _JOBS.where(_job.id == job_id))
+    jobs = await _jobs(session, _JOB_BY_ID, job_id=job_id)
     return jobs[0] if jobs else None
 
 
 async def read_job(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job | None:
     """The job, or None where the workspace has none of this id; in one round trip, for it is polled."""
     return read_job_of((await sessions.read_own(workspace_id, job_read(job_id)))[0])
+
+
+async def read_job_of_one(
+    sessions: Sessions, workspace_id: UUID, job_id: UUID
+) -> tuple[Job, StoredRecord, list[StoredAnswer]] | None:
+    """A job of one record with that and its answers in the order of the job's providers, or None where the workspace
+    has no job of this id; in one round trip, for somebody waits."""
+    rows = await sessions.read_own(workspace_id, OwnRead(_ONLY_RECORD.format(_read_job()), {"job_id": job_id}))
+    first = rows[0]
+    if first["id"] is None:
+        return None
+    record = StoredRecord(**{name: first[f"record_{name}"] for name in StoredRecord.__slots__})
+    answers = [
+        StoredAnswer(**{name: row[f"answer_{name}"] for name in StoredAnswer.__slots__})
+        for row in rows
+        if row["answer_provider"] is not None
+    ]
+    return _job_of(first), record, answers
 
 
 def job_read(job_id: UUID) -> OwnRead:
@@ -194,7 +228,7 @@ def read_job_of(row: Mapping[str, Any]) -> Job | None:
 
 async def existing_job(session: Session, job_id: UUID) -> Job:
     """The job, of which the caller knows that it is there."""
-    return (await _jobs(session, _JOBS.where(_job.id == job_id)))[0]
+    return (await _jobs(session, _JOB_BY_ID, job_id=job_id))[0]
 
 
 async def jobs(session: Session, wanted: JobFilter, *, before: UUID | None, limit: int) -> list[Job]:
@@ -261,8 +295,8 @@ async def count_unfinished(session: Session) -> int:
     return int((await session.execute(_COUNT_UNFINISHED)).scalar_one())
 
 
-async def _jobs(session: Session, query: Select[Any]) -> list[Job]:
-    return [_job_of(row) for row in (await session.execute(query)).mappings()]
+async def _jobs(session: Session, query: Select[Any], **values: UUID) -> list[Job]:
+    return [_job_of(row) for row in (await session.execute(query, values)).mappings()]
 
 
 def _job_of(row: Mapping[str, Any]) -> Job:

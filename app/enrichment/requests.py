@@ -111,6 +111,7 @@ async def door(request: Request, caller: Caller, opened: Resources, once: Once |
         once,
         low_threshold=settings.credits.low_threshold,
         default_providers=await default_providers(caller, opened),
+        plan_limits=opened.plan_limits,
     )
 
 

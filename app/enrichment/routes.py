@@ -27,6 +27,7 @@ from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import once
 from app.pagination import Before, CursorText, Limit, newest_first, page_of
+from app.plan_limits.errors import PlanLimitExceeded
 
 router = APIRouter(prefix="/workspaces/{workspace_id}/enrichment/jobs", tags=["Enrichment"])
 
@@ -66,7 +67,7 @@ async def _watches(request: Request, sessions: SessionsDep) -> Watches:
     summary="Start an enrichment job",
     status_code=202,
     response_model=Envelope[JobOut],
-    responses=errors(*_START_ERRORS, *BODY_ERRORS),
+    responses=errors(PlanLimitExceeded, *_START_ERRORS, *BODY_ERRORS),
     openapi_extra=JOB_REQUEST,
 )
 async def start_enrichment_job(

@@ -57,6 +57,15 @@ async def get_job(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> Job:
     return _found(await repository.read_job(sessions, workspace_id, job_id))
 
 
+async def get_job_of_one(sessions: Sessions, workspace_id: UUID, job_id: UUID) -> tuple[Job, Record]:
+    """A job that has one record, with that. Raises NotFound."""
+    found = await repository.read_job_of_one(sessions, workspace_id, job_id)
+    if found is None:
+        raise _no_such_job()
+    job, record, answers = found
+    return job, _record(job, record, answers)
+
+
 def job_read(path: Mapping[str, str]) -> OwnRead:
     """What the job of a path's ``job_id`` is read by, together with its caller: `read_job` makes the job of it."""
     try:
@@ -149,8 +158,12 @@ def eta_seconds(job: Job) -> float | None:
 
 def _found(job: Job | None) -> Job:
     if job is None:
-        raise NotFound("There is no such job.")
+        raise _no_such_job()
     return job
+
+
+def _no_such_job() -> NotFound:
+    return NotFound("There is no such job.")
 
 
 async def _steer(sessions: Sessions, caller: Caller, job_id: UUID, verb: str, desired_state: DesiredState) -> Job:

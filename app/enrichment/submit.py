@@ -25,6 +25,8 @@ from app.enrichment.submit_repository import Staged
 from app.errors import NotFound
 from app.idempotency import service as idempotency
 from app.idempotency.answers import Once, Remembered
+from app.plan_limits import service as plan_limits
+from app.plan_limits.limits import LimitsByPlan
 from app.providers.ports import SUBJECT_KEYS, Offer
 from app.settings import EnrichmentSettings
 from app.workspaces import service as workspaces
@@ -45,6 +47,8 @@ class Door:
     low_threshold: int = 0
     # Whom the workspace wants asked where a job does not say it; None: all there are.
     default_providers: Sequence[str] | None = None
+    # Those of the plans that are sold here. What was accepted once may be tried again under another plan.
+    plan_limits: LimitsByPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,15 @@ async def submit(
     options that are wrong.
 
     Raises InvalidRequest for options that cannot be had, and for rows that are wrong as a whole (the same key twice; an
-    invalid row where options.strict), InsufficientCredits, IdempotencyInProgress, IdempotencyKeyReused, Unavailable.
-    Then nothing was stored.
+    invalid row where options.strict), PlanLimitExceeded, InsufficientCredits, IdempotencyInProgress,
+    IdempotencyKeyReused, Unavailable. Then nothing was stored.
     """
     async with sessions.for_workspace(door.caller.workspace_id) as session:
         if first := await _first_answer(session, door):
             return first
         workspace_id, defaults = door.caller.workspace_id, door.default_providers
         choice = await staging.choice(session, workspace_id, options, offers, defaults, within=within)
+        await plan_limits.allow_records(session, workspace_id, door.plan_limits, intake.total)
         await _refuse_without_credits(session, door, intake, options, choice)
         staged = await staging.stage(session, intake, strict=options.strict)
         return await _start(session, door, staged, options, choice, columns=intake.columns, retry_of=None)
@@ -171,7 +176,14 @@ async def _start(
             "held": held,
         },
     )
-    await start_job(session, door.caller.workspace_id, job_id, total=staged.total)
+    is_one = staged.total == 1 and staged.invalid == 0
+    await start_job(
+        session,
+        door.caller.workspace_id,
+        job_id,
+        total=staged.total,
+        only_ask=[offer.name for offer in choice.providers] if is_one else (),
+    )
     answer = door.answer(await jobs.existing_job(session, job_id))
     if door.once:
         await idempotency.remember(session, door.once, answer)

@@ -10,11 +10,10 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from app.db import Session
 from app.enrichment.intake import INVALID_INPUT, InputRow
-from app.enrichment.models import enrichment_job_providers, enrichment_jobs
 from app.enrichment.options import Choice, JobOptions
 from app.errors import Unavailable
 from app.settings import EnrichmentSettings
@@ -53,7 +52,22 @@ _SUMMARY = text("""
            ) AS duplicates
     FROM staged_records
 """)
-_INSERT_RECORDS = text("""
+# One statement, for one record as for a million: of a single one, for which somebody waits, each more costs as much.
+_INSERT_JOB = text("""
+    WITH job AS (
+        INSERT INTO enrichment_jobs (workspace_id, id, retry_of, entity, columns, fields, on_outage, max_wait_seconds,
+                                     max_credits, min_confidence, reuse_within_seconds, max_credits_per_record, chunk,
+                                     "window", total, failed, held, worst_case)
+        VALUES (:workspace_id, :job_id, :retry_of, :entity, :columns, :fields, :on_outage, :max_wait_seconds,
+                :max_credits, :min_confidence, :reuse_within_seconds, :max_credits_per_record, :chunk, :window, :total,
+                :failed, :held, :worst_case)
+    ), providers AS (
+        INSERT INTO enrichment_job_providers (workspace_id, job_id, provider, position, credit_cost, own_credential,
+                                              verifies)
+        SELECT :workspace_id, :job_id, p.provider, p.position, p.credit_cost, p.own_credential, p.verifies
+        FROM json_to_recordset(CAST(:providers AS json))
+             AS p(provider text, position smallint, credit_cost int, own_credential boolean, verifies boolean)
+    )
     INSERT INTO enrichment_records (workspace_id, job_id, position, key, input, subject, subject_key, leader, status,
                                     reason, error)
     SELECT :workspace_id, :job_id, position, key, input, subject, subject_key,
@@ -162,46 +176,41 @@ async def insert_job(
     retry_of: UUID | None,
 ) -> None:
     """Insert the job, its providers, and the staged records with their leaders."""
-    await session.execute(
-        insert(enrichment_jobs).values(
-            workspace_id=workspace_id,
-            id=job_id,
-            retry_of=retry_of,
-            entity=choice.entity,
-            columns=list(columns),
-            fields=list(choice.fields),
-            on_outage=options.on_outage,
-            max_wait_seconds=options.max_wait_seconds,
-            max_credits=options.max_credits,
-            min_confidence=options.min_confidence,
-            reuse_within_seconds=options.reuse_within_seconds,
-            max_credits_per_record=options.max_credits_per_record,
-            chunk=settings.chunk,
-            window=settings.window,
-            total=staged.total,
-            failed=staged.invalid,
-            held=held,
-            worst_case=worst_case,
-        )
-    )
     asked = [*choice.providers, *([choice.verifier] if choice.verifier else [])]
+    providers = [
+        {
+            "provider": offer.name,
+            "position": position,
+            "credit_cost": offer.credit_cost,
+            "own_credential": offer.own_credential,
+            "verifies": offer is choice.verifier,
+        }
+        for position, offer in enumerate(asked, start=1)
+    ]
     await session.execute(
-        insert(enrichment_job_providers),
-        [
-            {
-                "workspace_id": workspace_id,
-                "job_id": job_id,
-                "provider": offer.name,
-                "position": position,
-                "credit_cost": offer.credit_cost,
-                "own_credential": offer.own_credential,
-                "verifies": offer is choice.verifier,
-            }
-            for position, offer in enumerate(asked, start=1)
-        ],
-    )
-    await session.execute(
-        _INSERT_RECORDS, {"workspace_id": workspace_id, "job_id": job_id, "invalid_input": INVALID_INPUT}
+        _INSERT_JOB,
+        {
+            "workspace_id": workspace_id,
+            "job_id": job_id,
+            "retry_of": retry_of,
+            "entity": choice.entity,
+            "columns": list(columns),
+            "fields": list(choice.fields),
+            "on_outage": options.on_outage,
+            "max_wait_seconds": options.max_wait_seconds,
+            "max_credits": options.max_credits,
+            "min_confidence": options.min_confidence,
+            "reuse_within_seconds": options.reuse_within_seconds,
+            "max_credits_per_record": options.max_credits_per_record,
+            "chunk": settings.chunk,
+            "window": settings.window,
+            "total": staged.total,
+            "failed": staged.invalid,
+            "held": held,
+            "worst_case": worst_case,
+            "providers": orjson.dumps(providers).decode(),
+            "invalid_input": INVALID_INPUT,
+        },
     )
 
 

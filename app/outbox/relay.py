@@ -6,6 +6,7 @@ its leases; what it had sent already is sent again, and refused by Temporal as a
 
 import asyncio
 from datetime import timedelta
+from math import inf
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
@@ -19,6 +20,8 @@ from app.db import Session, Sessions, follow, new_id
 from app.errors import Unavailable
 from app.outbox import repository
 from app.outbox.repository import Command
+from app.plan_limits.limits import LimitsByPlan
+from app.plan_limits.service import fairness_weights
 from app.settings import OutboxSettings, TemporalSettings
 from app.temporal import reaching_temporal, start_options
 
@@ -30,7 +33,8 @@ _LONGEST_DELAY_SECONDS = 60.0
 
 
 class Relay:
-    """Delivers commands until it is cancelled. Any number of relays may run at once."""
+    """Delivers commands until it is cancelled. Any number of relays may run at once. `limits` are those of the plans
+    that are sold here."""
 
     def __init__(
         self,
@@ -40,12 +44,14 @@ class Relay:
         settings: OutboxSettings,
         temporal: TemporalSettings,
         metrics: CollectorRegistry,
+        limits: LimitsByPlan | None = None,
     ) -> None:
         self._sessions = sessions
         self._engine = engine
         self._client = client
         self._settings = settings
         self._temporal = temporal
+        self._limits = limits
         self._id = new_id()
         self._due = asyncio.Event()
         self._oldest = Gauge(
@@ -56,7 +62,13 @@ class Relay:
         )
 
     async def run(self) -> None:
-        """Deliver what is due when the outbox says so, and look every `poll_seconds` in any case."""
+        """Deliver what is due when the outbox says so, and look every `poll_seconds` in any case.
+
+        The backlog is measured no more often than that: after each command it would cost as much as the command, while
+        somebody waits for its workflow.
+        """
+        loop = asyncio.get_running_loop()
+        measured_at = -inf
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen())
             while True:
@@ -64,7 +76,9 @@ class Relay:
                 try:
                     if await self.deliver_due() == _BATCH:
                         continue
-                    await self._measure()
+                    if loop.time() - measured_at >= self._settings.poll_seconds:
+                        await self._measure()
+                        measured_at = loop.time()
                 except Unavailable as error:
                     log.warning("outbox unavailable", error=error.message)
                 try:
@@ -79,24 +93,29 @@ class Relay:
             commands = await repository.claim(
                 session, self._id, lease_seconds=self._settings.lease_seconds, limit=_BATCH
             )
-        errors = await asyncio.gather(*(self._deliver(command) for command in commands))
+            starting = (command.workspace_id for command in commands if command.kind == "start")
+            weights = await fairness_weights(session, starting, self._limits)
+        errors = await asyncio.gather(
+            *(self._deliver(command, weights.get(command.workspace_id)) for command in commands)
+        )
         if commands:
             async with self._sessions.unscoped() as session:
                 sent = [command.id for command, error in zip(commands, errors, strict=True) if error is None]
-                await repository.delete(session, self._id, sent)
+                has_next = await repository.delete(session, self._id, sent)
                 for command, error in zip(commands, errors, strict=True):
                     if error is not None:
                         await self._postpone(session, command, error)
-            # A workflow's next command could not be claimed before this one was gone.
-            self._due.set()
+            if has_next:
+                # It could not be claimed before this one was gone.
+                self._due.set()
         return len(commands)
 
-    async def _deliver(self, command: Command) -> str | None:
+    async def _deliver(self, command: Command, weight: float | None = None) -> str | None:
         """Send one command; None when Temporal has it, else what it said."""
         try:
             with reaching_temporal():
                 if command.kind == "start":
-                    await self._start(command)
+                    await self._start(command, weight)
                 else:
                     handle = self._client.get_workflow_handle(command.workflow_id)
                     await handle.signal(command.body["signal"], rpc_timeout=_RPC_TIMEOUT)
@@ -111,7 +130,7 @@ class Relay:
             return f"{error.status.name}: {error.message}"
         return None
 
-    async def _start(self, command: Command) -> None:
+    async def _start(self, command: Command, weight: float | None) -> None:
         # Commands that were written before there was a choice do not say.
         again = command.body.get("again", False)
         await self._client.start_workflow(
@@ -123,7 +142,7 @@ class Relay:
             ),
             static_summary=command.body["summary"],
             rpc_timeout=_RPC_TIMEOUT,
-            **start_options(self._temporal, command.workspace_id, command.body["process"]),
+            **start_options(self._temporal, command.workspace_id, command.body["process"], weight=weight),
         )
 
     async def _postpone(self, session: Session, command: Command, error: str) -> None:

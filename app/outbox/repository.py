@@ -48,7 +48,13 @@ _CLAIM = text("""
     WHERE c.id = due.id
     RETURNING c.id, c.workspace_id, c.workflow_id, c.kind, c.body, c.attempts, c.created_at
 """)
-_DELETE = text("DELETE FROM outbox_commands WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer")
+_DELETE = text("""
+    WITH sent AS (
+        DELETE FROM outbox_commands WHERE id = ANY(CAST(:ids AS bigint[])) AND claimed_by = :claimer
+        RETURNING id, workflow_id
+    )
+    SELECT EXISTS (SELECT FROM sent JOIN outbox_commands AS c USING (workflow_id) WHERE c.id > sent.id)
+""")
 _POSTPONE = text("""
     UPDATE outbox_commands
     SET claimed_by = NULL, claimed_until = NULL, last_error = :error,
@@ -82,8 +88,9 @@ async def claim(session: Session, claimer: UUID, *, lease_seconds: float, limit:
     return sorted((Command(**row) for row in rows.mappings()), key=lambda command: command.id)
 
 
-async def delete(session: Session, claimer: UUID, ids: Sequence[int]) -> None:
-    await session.execute(_DELETE, {"claimer": claimer, "ids": list(ids)})
+async def delete(session: Session, claimer: UUID, ids: Sequence[int]) -> bool:
+    """Forget commands that were sent; whether one of their workflows has another."""
+    return bool((await session.execute(_DELETE, {"claimer": claimer, "ids": list(ids)})).scalar_one())
 
 
 async def postpone(

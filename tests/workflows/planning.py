@@ -3,10 +3,12 @@
 import asyncio
 from uuid import UUID
 
+from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from temporalio.service import RPCError, RPCStatusCode
 
 from app.db import Session
+from app.outbox.relay import Relay
 from tests.stack import Stack
 
 _LOCK = text("SELECT FROM enrichment_jobs WHERE id = :job_id FOR UPDATE")
@@ -26,6 +28,21 @@ async def no_plan_at_hand(stack: Stack, job_id: UUID) -> None:
                 await asyncio.sleep(0.05)
 
 
+async def start_and_wake(stack: Stack) -> None:
+    """Have a start and the wake that follows it reach Temporal before any worker is there."""
+    resources = stack.resources
+    relay = Relay(
+        resources.platform_sessions,
+        resources.platform_engine,
+        resources.temporal,
+        resources.settings.outbox,
+        resources.settings.temporal,
+        CollectorRegistry(),
+    )
+    for _ in range(2):
+        assert await relay.deliver_due() == 1
+
+
 async def is_started(stack: Stack, job_id: UUID) -> bool:
     """Whether Temporal knows the job's workflow."""
     try:
@@ -37,9 +54,14 @@ async def is_started(stack: Stack, job_id: UUID) -> bool:
     return True
 
 
-async def _pending(stack: Stack, job_id: UUID) -> list[str]:
-    """The activities that the job's workflow waits for."""
+async def is_looked_up_again(stack: Stack, job_id: UUID) -> bool:
+    """Whether a lookup of the job was tried before, and is to be tried again."""
+    return (await _pending(stack, job_id)).get("lookup", 0) > 1
+
+
+async def _pending(stack: Stack, job_id: UUID) -> dict[str, int]:
+    """The activities that the job's workflow waits for, and which attempt each is at."""
     if not await is_started(stack, job_id):
-        return []
+        return {}
     described = await stack.workflow(job_id).describe()
-    return [activity.activity_type.name for activity in described.raw_description.pending_activities]
+    return {each.activity_type.name: each.attempt for each in described.raw_description.pending_activities}

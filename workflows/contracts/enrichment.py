@@ -10,11 +10,13 @@ from temporalio import activity
 @dataclass(frozen=True, slots=True)
 class JobRef:
     """One enrichment job of one workspace; both are UUIDs as text. `plans_at_hand`: its workflow has its worker plan
-    where it can; it is false of those that were started before there was that."""
+    where it can; it is false of those that were started before there was that. `plan`: the first one, where it was
+    known when the job was stored."""
 
     workspace_id: str
     job_id: str
     plans_at_hand: bool = False
+    plan: "JobPlan | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class EnrichmentActivities(ABC):
     @abstractmethod
     async def lookup(self, command: Lookup) -> LookupDone:
         """Call the provider for each record of the range that needs it and has no answer yet.
+
+        A job that is still queued, because it needed no plan, runs from then on.
 
         Answers and charges are committed together as they come. Raises retryable errors while the provider is away
         or throttles; cancellation flushes what is in flight, then ends.
