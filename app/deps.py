@@ -5,7 +5,7 @@ be 422 and a hundred megabytes of upload would be read before the 401. Here a bo
 after the caller, and it is read after the caller was let in.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Request
@@ -54,14 +54,25 @@ async def _offers(opened: Resources) -> Mapping[str, Offer]:
     return opened.offers
 
 
+async def _circuits(opened: Resources) -> Collection[str]:
+    return opened.circuits
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
 TemporalDep = Annotated[Client, Depends(_temporal)]
 # Anything else names no provider, and is not looked for.
 ProviderName = Annotated[
-    str, Path(pattern=r"^[a-z0-9_-]{1,64}$", description="As GET /providers names it.", examples=["hunter"])
+    str,
+    Path(
+        pattern=r"^[a-z0-9_-]{1,64}$",
+        description="As GET /providers names it; circuits and outages are of `stripe` too.",
+        examples=["hunter"],
+    ),
 ]
 OffersDep = Annotated[Mapping[str, Offer], Depends(_offers)]
+# The names of those that have a circuit: the providers that are offered, and the payment provider.
+CircuitsDep = Annotated[Collection[str], Depends(_circuits)]
 
 
 def json_body(model: type[Model]) -> Any:

@@ -100,6 +100,8 @@ def _adopt_libraries() -> None:
         library.propagate = True
     # Our own access line says more.
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    # It tells of each call, and whole bodies: of whom they are about, and addresses of pages that are for one person.
+    logging.getLogger("stripe").setLevel(logging.WARNING)
     # The details go into fields, not into the text as well.
     activity.logger.activity_info_on_message = False
     workflow.logger.workflow_info_on_message = False

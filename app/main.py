@@ -13,6 +13,7 @@ from app.accounts.passwords import Passwords
 from app.api import BASE, mount
 from app.auth.tokens import AccessTokens
 from app.auth.usage import KeyUsage
+from app.billing.plans import load_plans
 from app.collector import tune_collector
 from app.forwarded import TrustedProxies
 from app.logging import configure_logging
@@ -66,12 +67,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure_logging(settings.log_level)
     try:
         access_tokens = AccessTokens.of(settings.auth)
+        plans = load_plans(settings.billing.plans_file)
     except SettingsError as error:
         sys.exit(str(error))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_api(settings, app.state.registry) as resources:
+        async with open_api(settings, app.state.registry, plans.limits) as resources:
             app.state.resources = resources
             app.state.key_usage = KeyUsage(resources.sessions)
             if owns_process:
@@ -96,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.registry = new_registry()
     app.state.access_tokens = access_tokens
+    app.state.plans = plans
     app.state.passwords = Passwords()
     app.state.rate_limits = RateLimits(settings.rate_limits, settings.redis_url, app.state.registry)
     mount(app)

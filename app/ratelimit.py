@@ -8,7 +8,8 @@ import math
 import time
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
+from uuid import UUID
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -22,6 +23,8 @@ from redis.exceptions import RedisError
 from app.settings import RateLimitSettings
 
 Preset = Literal["auth", "api", "upload"]
+# "plan": of all callers of a workspace together, as many as its plan allows.
+Policy: TypeAlias = Preset | Literal["plan"]
 
 _WINDOW_SECONDS = 60
 # What each caller waits at the most because Redis is slow; then it counts as away.
@@ -39,7 +42,7 @@ _log = structlog.get_logger(__name__)
 class Usage:
     """What is left of a limit after a request; `reset_seconds` until there is more (again)."""
 
-    preset: Preset
+    preset: Policy
     limit: int
     allowed: bool
     remaining: int
@@ -91,19 +94,24 @@ class RateLimits:
     async def hit(self, preset: Preset, who: str) -> Usage | None:
         """Count a request of `who`; None where there is no such limit."""
         item = self._items.get(preset)
-        if item is None:
-            return None
-        usage = await self._shared(preset, item, who) or await _count(self._memory, preset, item, who)
-        if not usage.allowed:
-            self._limited.labels(preset).inc()
-        return usage
+        return None if item is None else await self._hit(preset, item, who)
+
+    async def hit_plan(self, workspace_id: UUID, limit: int) -> Usage:
+        """Count a request to the workspace, whose plan allows `limit` a minute."""
+        return await self._hit("plan", RateLimitItemPerMinute(limit, namespace="holdfast/plan"), str(workspace_id))
 
     async def close(self) -> None:
         """Close the connections to Redis."""
         if self._pool is not None:
             await self._pool.disconnect()
 
-    async def _shared(self, preset: Preset, item: RateLimitItem, who: str) -> Usage | None:
+    async def _hit(self, preset: Policy, item: RateLimitItem, who: str) -> Usage:
+        usage = await self._shared(preset, item, who) or await _count(self._memory, preset, item, who)
+        if not usage.allowed:
+            self._limited.labels(preset).inc()
+        return usage
+
+    async def _shared(self, preset: Policy, item: RateLimitItem, who: str) -> Usage | None:
         """None when there is no Redis, or none at the moment."""
         if self._redis is None:
             return None
@@ -164,7 +172,7 @@ class _Memory(MemoryStorage):
             self.storage.pop(key, None)
 
 
-async def _count(limiter: SlidingWindowCounterRateLimiter, preset: Preset, item: RateLimitItem, who: str) -> Usage:
+async def _count(limiter: SlidingWindowCounterRateLimiter, preset: Policy, item: RateLimitItem, who: str) -> Usage:
     allowed = await limiter.hit(item, who)
     stats = await limiter.get_window_stats(item, who)
     remaining = stats.remaining if allowed else 0

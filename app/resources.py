@@ -2,7 +2,7 @@
 its end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,28 +23,33 @@ from app.mail.outgoing import Outgoing
 from app.mail.ports import Mailer
 from app.metrics import new_registry
 from app.notices import Notices
+from app.plan_limits.limits import LimitsByPlan
 from app.providers.adapters.webhooks import HttpDeliverer
 from app.providers.circuits import SharedCircuits, Told, nobody
 from app.providers.health import report_health
+from app.providers.metrics import ProviderMetrics
 from app.providers.payments import PaymentsApi
 from app.providers.ports import Deliverer, EnrichmentSource, Offer
 from app.providers.quotas import SharedQuotas
-from app.providers.registry import offers, open_sources
+from app.providers.registry import CIRCUITS, offers, open_payments, open_sources
 from app.settings import Settings, SettingsError
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResources:
-    """The API starts and queries workflows: no provider is called from its process."""
+    """The API starts and queries workflows: no provider is called from its process. `circuits` are the names of the
+    providers that have one. `plan_limits` is None where no plans are sold, and nothing is limited by one."""
 
     settings: Settings
     sessions: Sessions
     temporal: Client
     offers: Mapping[str, Offer]
+    circuits: Collection[str]
     started_at: datetime
     mails: Outgoing
     cache: Cache
     notices: Notices
+    plan_limits: LimitsByPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +73,15 @@ class WorkerResources:
     mailer: Mailer
     watched: dict[UUID, asyncio.Event]
     payments: PaymentsApi | None
+    plan_limits: LimitsByPlan | None = None
 
 
 @asynccontextmanager
-async def open_api(settings: Settings, metrics: CollectorRegistry | None = None) -> AsyncIterator[ApiResources]:
-    """Nothing that it opens must be up: each call fails, and recovers, on its own."""
+async def open_api(
+    settings: Settings, metrics: CollectorRegistry | None = None, limits: LimitsByPlan | None = None
+) -> AsyncIterator[ApiResources]:
+    """Nothing that it opens must be up: each call fails, and recovers, on its own. `limits` are those of the plans that
+    are sold where there is a key to the payment provider."""
     async with AsyncExitStack() as stack:
         engine = await _engine(stack, settings, settings.database_url, "api")
         client = await temporal.connect(settings.temporal, lazy=True)
@@ -84,13 +93,25 @@ async def open_api(settings: Settings, metrics: CollectorRegistry | None = None)
         notices = Notices(engine)
         stack.push_async_callback(notices.close)
         yield ApiResources(
-            settings, Sessions(engine), client, offers(settings.providers), datetime.now(UTC), mails, cache, notices
+            settings,
+            Sessions(engine),
+            client,
+            offers(settings.providers),
+            CIRCUITS,
+            datetime.now(UTC),
+            mails,
+            cache,
+            notices,
+            limits if settings.providers.stripe.api_key is not None else None,
         )
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings, told: Told = nobody) -> AsyncIterator[WorkerResources]:
-    """`told` hears of each change of a circuit, in the transaction of the platform's role that stores it.
+async def open_worker(
+    settings: Settings, told: Told = nobody, limits: LimitsByPlan | None = None
+) -> AsyncIterator[WorkerResources]:
+    """`told` hears of each change of a circuit, in the transaction of the platform's role that stores it. `limits` are
+    those of the plans, as for the API.
 
     Raises SettingsError without HOLDFAST_PLATFORM_DATABASE_URL, Unavailable where Temporal cannot be reached.
     """
@@ -101,14 +122,18 @@ async def open_worker(settings: Settings, told: Told = nobody) -> AsyncIterator[
         platform = await _engine(stack, settings, settings.platform_database_url, "worker platform")
         client = await temporal.connect(settings.temporal, lazy=False)
         metrics = new_registry()
-        circuits = SharedCircuits(Sessions(platform), platform, told)
+        shared = SharedCircuits(Sessions(platform), platform, told)
         quotas = SharedQuotas(Sessions(engine), engine)
+        calls = ProviderMetrics(metrics)
         sources = await stack.enter_async_context(
-            open_sources(settings.providers, metrics=metrics, shared=circuits, quotas=quotas)
+            open_sources(settings.providers, metrics=calls, shared=shared, quotas=quotas)
+        )
+        payments = await stack.enter_async_context(
+            open_payments(settings.providers.stripe, metrics=calls, shared=shared, quotas=quotas)
         )
         deliverer = HttpDeliverer(settings.webhooks)
         stack.push_async_callback(deliverer.close)
-        await circuits.restore()
+        await shared.restore()
         yield WorkerResources(
             settings,
             Sessions(engine),
@@ -118,12 +143,13 @@ async def open_worker(settings: Settings, told: Told = nobody) -> AsyncIterator[
             sources,
             metrics,
             partial(report_health, Sessions(engine), sources),
-            circuits,
+            shared,
             quotas,
             deliverer,
             mailer_of(settings.mail),
             {},
-            None,
+            payments,
+            limits if payments is not None else None,
         )
 
 

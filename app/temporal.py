@@ -111,15 +111,17 @@ def reaching_temporal() -> Iterator[None]:
         raise Unavailable("Temporal cannot be reached; try again.", retry_after=1) from error
 
 
-def start_options(settings: TemporalSettings, workspace_id: UUID, process: str) -> dict[str, Any]:
+def start_options(
+    settings: TemporalSettings, workspace_id: UUID, process: str, *, weight: float | None = None
+) -> dict[str, Any]:
     """How a workflow of the workspace is started: on this stack's queue, found by its search attributes, and served in
-    turn with those of other workspaces."""
+    turn with those of other workspaces. `weight` is that of its plan; one that the installation gives goes first."""
     return {
         "task_queue": settings.task_queue_prefix + options.WORKFLOWS,
         "task_timeout": options.WORKFLOW_TASK_TIMEOUT,
         # Inherited by all that the workflow starts: its activities, and the run that it continues as.
         "priority": Priority(
-            fairness_key=str(workspace_id), fairness_weight=settings.fairness_weights.get(workspace_id)
+            fairness_key=str(workspace_id), fairness_weight=settings.fairness_weights.get(workspace_id, weight)
         ),
         "search_attributes": TypedSearchAttributes(
             [SearchAttributePair(WORKSPACE_ID, str(workspace_id)), SearchAttributePair(PROCESS, process)]
@@ -151,12 +153,17 @@ async def ensure_schedule(
     argument: Any,
     every: timedelta,
     process: str,
+    is_wanted: bool = True,
 ) -> None:
-    """Have `workflow` started every so often on this stack's queue, never twice at a time. Idempotent.
+    """Have `workflow` started every so often on this stack's queue, never twice at a time, or, where that is not
+    wanted, no longer. Idempotent.
 
     One that is there gets the interval that is wanted now, and stays paused where an operator paused it. Where we may
     not make schedules this is left to the namespace's operators, with a warning in the log. Raises Unavailable.
     """
+    if not is_wanted:
+        await _remove_schedule(client, settings.task_queue_prefix + name)
+        return
     spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)])
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
@@ -186,6 +193,15 @@ async def ensure_schedule(
         if error.status not in _NOT_OURS:
             raise
         _log.warning("temporal schedule not made", schedule=name, reason=error.message)
+
+
+async def _remove_schedule(client: Client, schedule_id: str) -> None:
+    try:
+        with reaching_temporal():
+            await client.get_schedule_handle(schedule_id).delete()
+    except RPCError as error:
+        if error.status not in _NOT_OURS and error.status != RPCStatusCode.NOT_FOUND:
+            raise
 
 
 async def _add_search_attributes(client: Client) -> None:

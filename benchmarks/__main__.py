@@ -11,6 +11,8 @@ from pathlib import Path
 
 from app.temporal import run_async
 from benchmarks.api import api
+from benchmarks.billing import billing
+from benchmarks.events import events
 from benchmarks.fairness import fairness
 from benchmarks.faults import faults
 from benchmarks.gate import gate
@@ -31,6 +33,8 @@ ON_ITS_OWN_STACK: Mapping[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "fairness": fairness,
     "waterfall": waterfall,
     "webhooks": webhooks,
+    "events": events,
+    "billing": billing,
 }
 ALL = ["throughput", "large", "kills", "outages", "faults", *ON_ITS_OWN_STACK]
 

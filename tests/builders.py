@@ -111,7 +111,8 @@ async def make_job(
             },
         )
         if start:
-            await start_job(session, workspace_id, job_id, total=len(domains))
+            only_ask = [source.name for source in sources] if len(domains) == 1 else ()
+            await start_job(session, workspace_id, job_id, total=len(domains), only_ask=only_ask)
         await credits.hold(
             session, workspace_id, held, key=f"hold:{job_id}", reason="test", reference=("enrichment_job", str(job_id))
         )

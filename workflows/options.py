@@ -75,6 +75,9 @@ VERIFICATION_OPTIONS: dict[str, Any] = {
     ),
 }
 
+# What was used is summed up every hour, whatever the provider does: what cannot be reported by then is by the next one.
+USAGE_OPTIONS: dict[str, Any] = {**PROVIDER_OPTIONS, "schedule_to_close_timeout": timedelta(minutes=40)}
+
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=5)
 
 
@@ -116,6 +119,11 @@ def mail() -> dict[str, Any]:
 def verification(provider: str) -> dict[str, Any]:
     """VERIFICATION_OPTIONS on this stack's queue of the provider. To be called in a workflow."""
     return {"task_queue": _sibling(provider_queue(provider)), **VERIFICATION_OPTIONS}
+
+
+def usage(provider: str) -> dict[str, Any]:
+    """USAGE_OPTIONS on this stack's queue of the provider. To be called in a workflow."""
+    return {"task_queue": _sibling(provider_queue(provider)), **USAGE_OPTIONS}
 
 
 def _sibling(queue: str) -> str:

@@ -1,6 +1,6 @@
 """The platform's staff over HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Annotated
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from app.auth.permissions import Person
 from app.credits.repository import Entry
 from app.credits.schemas import EntryOut
 from app.db import Sessions
-from app.deps import BODY_ERRORS, OffersDep, ProviderName, SessionsDep, json_body, json_request
+from app.deps import BODY_ERRORS, CircuitsDep, ProviderName, SessionsDep, json_body, json_request
 from app.envelope import Envelope, ListEnvelope, envelope, errors, list_envelope
 from app.errors import NotFound
 from app.idempotency import headers as idempotency
@@ -24,7 +24,6 @@ from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import once
 from app.pagination import Before, Limit, newest_first
 from app.providers.circuit_rows import Hand
-from app.providers.ports import Offer
 
 router = APIRouter(prefix="/admin", tags=["Administration"])
 
@@ -91,11 +90,11 @@ async def grant_credits(
     openapi_extra=json_request(SteeringIn),
 )
 async def open_provider_circuit(
-    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, offers: OffersDep
+    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, known: CircuitsDep
 ) -> Envelope[SteeredOut]:
     """Nothing is asked of it until it is closed by hand; work waits for it, as in an outage. All workers obey within a
     tenth of a second."""
-    return await _steer(superadmin, sessions, offers, name, "open", body)
+    return await _steer(superadmin, sessions, known, name, "open", body)
 
 
 @router.post(
@@ -106,10 +105,10 @@ async def open_provider_circuit(
     openapi_extra=json_request(SteeringIn),
 )
 async def close_provider_circuit(
-    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, offers: OffersDep
+    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, known: CircuitsDep
 ) -> Envelope[SteeredOut]:
     """It is asked again, slowly at first, whoever or whatever opened it. That it is disabled stays as it is."""
-    return await _steer(superadmin, sessions, offers, name, "close", body)
+    return await _steer(superadmin, sessions, known, name, "close", body)
 
 
 @router.post(
@@ -120,10 +119,10 @@ async def close_provider_circuit(
     openapi_extra=json_request(SteeringIn),
 )
 async def disable_provider(
-    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, offers: OffersDep
+    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, known: CircuitsDep
 ) -> Envelope[SteeredOut]:
     """It refuses everything until it is enabled, and jobs go on without it, those that run too."""
-    return await _steer(superadmin, sessions, offers, name, "disable", body)
+    return await _steer(superadmin, sessions, known, name, "disable", body)
 
 
 @router.post(
@@ -134,16 +133,16 @@ async def disable_provider(
     openapi_extra=json_request(SteeringIn),
 )
 async def enable_provider(
-    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, offers: OffersDep
+    superadmin: Superadmin, name: ProviderName, body: Steering, sessions: SessionsDep, known: CircuitsDep
 ) -> Envelope[SteeredOut]:
     """Its circuit stays as it is. A provider that the settings switch off stays off."""
-    return await _steer(superadmin, sessions, offers, name, "enable", body)
+    return await _steer(superadmin, sessions, known, name, "enable", body)
 
 
 async def _steer(
-    superadmin: Person, sessions: Sessions, offers: Mapping[str, Offer], name: str, hand: Hand, body: SteeringIn
+    superadmin: Person, sessions: Sessions, known: Collection[str], name: str, hand: Hand, body: SteeringIn
 ) -> Envelope[SteeredOut]:
-    return envelope(SteeredOut.of(await service.steer_provider(sessions, superadmin, offers, name, hand, body.reason)))
+    return envelope(SteeredOut.of(await service.steer_provider(sessions, superadmin, known, name, hand, body.reason)))
 
 
 def _answer(entry: Entry) -> Remembered:

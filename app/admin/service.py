@@ -1,7 +1,7 @@
 """What the platform's staff does. A change in a workspace is in its audit log; one of the installation is an event of
 security, and keeps its reason."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,6 @@ from app.idempotency import service as idempotency
 from app.idempotency.answers import Once, Remembered
 from app.providers import circuit_rows
 from app.providers.circuit_rows import CircuitRow, Hand
-from app.providers.ports import Offer
 from app.security_log import security_event
 from app.workspaces import service as workspaces
 
@@ -90,7 +89,7 @@ async def list_users(sessions: Sessions, superadmin: Person, *, before: UUID | N
 
 
 async def steer_provider(
-    sessions: Sessions, by: Person | None, offers: Mapping[str, Offer], provider: str, hand: Hand, reason: str
+    sessions: Sessions, by: Person | None, known: Collection[str], provider: str, hand: Hand, reason: str
 ) -> CircuitRow:
     """Have all workers treat a provider as a person wants it; they do within a tenth of a second.
 
@@ -98,7 +97,7 @@ async def steer_provider(
     first. ``disable``: it refuses all until ``enable``, and jobs go on without it. Each says the same again when it is
     repeated. `by` is None for whoever has the database's URL. Raises NotFound, Unavailable.
     """
-    if provider not in offers:
+    if provider not in known:
         raise NotFound("There is no such provider.")
     async with sessions.unscoped() as session:
         row = await circuit_rows.steer(session, provider, hand, reason)
@@ -106,8 +105,8 @@ async def steer_provider(
     return row
 
 
-async def list_circuits(sessions: Sessions, offers: Mapping[str, Offer]) -> list[CircuitRow]:
-    """The circuits of the providers that are offered, by name. Raises Unavailable."""
+async def list_circuits(sessions: Sessions, known: Collection[str]) -> list[CircuitRow]:
+    """The circuits of these providers, by name. Raises Unavailable."""
     async with sessions.unscoped() as session:
-        await circuit_rows.ensure(session, offers.keys())
-        return [row for row in await circuit_rows.read(session) if row.provider in offers]
+        await circuit_rows.ensure(session, known)
+        return [row for row in await circuit_rows.read(session) if row.provider in known]

@@ -18,8 +18,9 @@ from app.auth.repository import Row
 from app.auth.tokens import AccessTokens
 from app.auth.usage import KeyUsage
 from app.db import OwnRead, Sessions
-from app.deps import SessionsDep
+from app.deps import SessionsDep, resources
 from app.errors import Forbidden, NoSuchWorkspace, RateLimited, Unauthenticated
+from app.plan_limits import service as plan_limits
 from app.ratelimit import Preset, RateLimits, Usage, address_key
 from app.security_log import security_event
 
@@ -116,6 +117,7 @@ async def _let_in(
     await _limit(request, "api", who)
     if found is None or found.workspace_id != workspace:
         raise NoSuchWorkspace
+    await _limit_by_plan(request, found.workspace_id)
     structlog.contextvars.bind_contextvars(workspace_id=str(workspace))
     if permission not in found.permissions and not (or_own and _is_own(request.path_params[or_own], found)):
         raise _refused(who, permission, f"This needs the permission {permission}, which the caller lacks.")
@@ -136,6 +138,7 @@ def any_caller(permission: Permission) -> Any:
         async with _strangers_limited(request):
             found, _ = await _key(request, sessions, credentials.credentials)
         await _limit(request, "api", _who(found))
+        await _limit_by_plan(request, found.workspace_id)
         structlog.contextvars.bind_contextvars(workspace_id=str(found.workspace_id))
         if permission not in found.permissions:
             raise _refused(_who(found), permission, f"The API key lacks the scope {permission}.")
@@ -192,6 +195,14 @@ async def limit_upload(request: Request, caller: Caller) -> None:
     await _limit(request, "upload", _who(caller))
 
 
+async def limit_refused(request: Request) -> None:
+    """Count a request that was refused because nothing proves who sent it, by the client's address.
+
+    Raises RateLimited.
+    """
+    await _limit(request, "api", _where(request))
+
+
 async def _signed_in(
     request: Request, credentials: HTTPAuthorizationCredentials | None, sessions: Sessions, tokens: AccessTokens
 ) -> Person:
@@ -223,13 +234,25 @@ async def _strangers_limited(request: Request) -> AsyncIterator[None]:
 async def _limit(request: Request, preset: Preset, who: str) -> None:
     limits: RateLimits = request.app.state.rate_limits
     usage = await limits.hit(preset, who)
-    if usage is None:
-        return
+    if usage is not None:
+        _keep_to(request, usage, who)
+
+
+async def _limit_by_plan(request: Request, workspace_id: UUID) -> None:
+    """Count a request to a workspace that the caller has a part in. Raises RateLimited."""
+    opened = await resources(request)
+    most = await plan_limits.requests_per_minute(opened.sessions, opened.cache, workspace_id, opened.plan_limits)
+    if most is not None:
+        limits: RateLimits = request.app.state.rate_limits
+        _keep_to(request, await limits.hit_plan(workspace_id, most), f"workspace:{workspace_id}")
+
+
+def _keep_to(request: Request, usage: Usage, who: str) -> None:
     # The middleware puts them into the headers of the answer, whatever that will be.
     usages: list[Usage] = request.state.rate_limits
     usages.append(usage)
     if not usage.allowed:
-        security_event("rate_limit.hit", preset=preset, who=who)
+        security_event("rate_limit.hit", preset=usage.preset, who=who)
         raise RateLimited(
             f"There were more than {usage.limit} requests in a minute: wait for {usage.reset_seconds} seconds.",
             retry_after=usage.reset_seconds,

@@ -20,7 +20,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.db import metadata
 
@@ -30,6 +30,8 @@ billing_customers = Table(
     Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), primary_key=True),
     # Stripe's; NULL until it is made.
     Column("id", Text(collation="C"), unique=True),
+    # The name that it is made with: with its idempotency key goes one request only.
+    Column("name", Text),
     # Of the idempotency key that it is made with, and when that was first tried.
     Column("generation", Integer, nullable=False, server_default="0"),
     Column("creating_at", DateTime(timezone=True)),
@@ -45,6 +47,8 @@ billing_customers = Table(
     Column("checked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     # When what Stripe had was last applied.
     Column("synced_at", DateTime(timezone=True)),
+    # When a reconciliation that lists all of Stripe's customers last came across it.
+    Column("listed_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("ix_billing_customers_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
 )
@@ -86,6 +90,8 @@ billing_invoices = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", DateTime(timezone=True)),
     Column("hosted_url", Text),
+    # By which events about payments, and reconciliation in the list of them all, find it again.
+    Column("payment_ids", ARRAY(Text(collation="C")), nullable=False, server_default=text("'{}'")),
     # Credits that it granted in all, and how many of them were taken back, in how many corrections.
     Column("credits_granted", BigInteger, nullable=False, server_default="0"),
     Column("credits_clawed_back", BigInteger, nullable=False, server_default="0"),
@@ -97,6 +103,8 @@ billing_invoices = Table(
     CheckConstraint("credits_clawed_back BETWEEN 0 AND credits_granted", name="clawed_back"),
     # For the list.
     Index(None, "workspace_id", "created_at", "id"),
+    # For events about a payment that name no customer.
+    Index(None, "payment_ids", postgresql_using="gin"),
 )
 
 # What a line of an invoice granted; its key in the ledger names the same.
@@ -108,6 +116,8 @@ billing_grants = Table(
     Column("line_id", Text(collation="C"), nullable=False),
     Column("kind", Text, nullable=False),
     Column("credits", BigInteger, nullable=False),
+    # NULL: what is not spent of them stays.
+    Column("expires_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("workspace_id", "invoice_id", "line_id"),
     ForeignKeyConstraint(
@@ -141,7 +151,7 @@ billing_events = Table(
     Index(None, "received_at"),
 )
 
-# Pages of Stripe that somebody asked for. The address opens the page to whoever has it: it is kept until it expires.
+# Pages of Stripe that somebody asked for. The address opens the page to whoever has it, for a day at most.
 billing_pages = Table(
     "billing_pages",
     metadata,
@@ -175,6 +185,9 @@ billing_reconciliations = Table(
     Column("id", Uuid, primary_key=True),
     # What changed since then is compared; NULL: all.
     Column("since", DateTime(timezone=True)),
+    # The list that it is at, and where that goes on; NULL: none any more, and at its beginning.
+    Column("list", Text),
+    Column("cursor", Text(collation="C")),
     Column("customers", Integer, nullable=False, server_default="0"),
     Column("subscriptions", Integer, nullable=False, server_default="0"),
     Column("invoices", Integer, nullable=False, server_default="0"),
@@ -194,12 +207,15 @@ billing_syncs = Table(
     Column("reconciliation_id", Uuid, ForeignKey("billing_reconciliations.id", ondelete="SET NULL")),
     Column("status", Text, nullable=False, server_default="running"),
     Column("differences", Integer, nullable=False, server_default="0"),
+    # The `due_at` that the customer got for it: whoever has seen that, or a later one, has done it.
+    Column("due_at", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("finished_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("workspace_id", "id"),
     CheckConstraint("status IN ('running', 'completed')", name="status"),
     CheckConstraint("(status = 'completed') = (finished_at IS NOT NULL)", name="finished"),
-    Index("ix_billing_syncs_running", "workspace_id", "id", postgresql_where=text("finished_at IS NULL")),
+    # One at a time.
+    Index("ix_billing_syncs_running", "workspace_id", unique=True, postgresql_where=text("finished_at IS NULL")),
     Index(None, "reconciliation_id"),
 )
 
@@ -242,8 +258,16 @@ billing_usage_batches = Table(
     Column("generation", Integer, nullable=False, server_default="0"),
     Column("attempted_at", DateTime(timezone=True)),
     Column("reported_at", DateTime(timezone=True)),
+    # The code of what keeps it from ever being reported; its dead letter says it to people.
+    Column("error", Text),
     PrimaryKeyConstraint("workspace_id", "id"),
     UniqueConstraint("workspace_id", "after_seq"),
     CheckConstraint("credits > 0 AND through_seq > after_seq", name="range"),
-    Index("ix_billing_usage_batches_unreported", "used_at", postgresql_where=text("reported_at IS NULL")),
+    CheckConstraint("reported_at IS NULL OR error IS NULL", name="outcome"),
+    Index(
+        "ix_billing_usage_batches_unreported",
+        "workspace_id",
+        "used_at",
+        postgresql_where=text("reported_at IS NULL AND error IS NULL"),
+    ),
 )

@@ -20,19 +20,18 @@ from app.db import Sessions, create_engine
 from app.errors import AppError
 from app.logging import configure_logging
 from app.providers.circuit_rows import CircuitRow, Hand
-from app.providers.registry import offers
+from app.providers.registry import CIRCUITS
 from app.settings import Settings, SettingsError, load_settings
 
 
 async def _do(settings: Settings, arguments: Sequence[str]) -> list[CircuitRow]:
     engine = create_engine(settings.database_url, settings.database, application="providers")
-    known = offers(settings.providers)
     try:
         if not arguments:
-            return await list_circuits(Sessions(engine), known)
+            return await list_circuits(Sessions(engine), CIRCUITS)
         hand, name, reason = arguments
         said = SteeringIn(reason=reason).reason
-        return [await steer_provider(Sessions(engine), None, known, name, _HANDS[hand], said)]
+        return [await steer_provider(Sessions(engine), None, CIRCUITS, name, _HANDS[hand], said)]
     finally:
         await engine.dispose()
 

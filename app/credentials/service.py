@@ -1,10 +1,11 @@
 """The credentials of a workspace as people see them: stored and replaced, never read back."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
+from app import polling
 from app.audit_log import service as audit_log
 from app.auth.permissions import Caller
 from app.credentials import repository
@@ -20,9 +21,6 @@ from app.providers.ports import Offer
 from workflows import ids
 
 HINT_LENGTH = 4
-
-_FIRST_LOOK_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 0.5
 
 
 async def list_credentials(sessions: Sessions, workspace_id: UUID, *, after: str, limit: int) -> list[Credential]:
@@ -161,14 +159,11 @@ async def _first_answer(session: Session, once: Once | None) -> Remembered | Non
 
 async def _wait(sessions: Sessions, workspace_id: UUID, credential: Credential, seconds: float) -> Credential:
     """Look until the check that is under way is over, or for so many seconds."""
-    verification_id, pause = credential.verification_id, _FIRST_LOOK_SECONDS
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while credential.verification_id == verification_id and loop.time() < deadline:
-        await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
-        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
-        credential = await get_credential(sessions, workspace_id, credential.provider)
-    return credential
+    return await polling.until(
+        partial(get_credential, sessions, workspace_id, credential.provider),
+        lambda found: found.verification_id != credential.verification_id,
+        seconds=seconds,
+    )
 
 
 def _found(credential: Credential | None) -> Credential:

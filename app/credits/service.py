@@ -247,7 +247,7 @@ async def _move_once(
 
 async def _tell_if_low(session: Session, workspace_id: UUID, before: Balance, after: Balance, threshold: int) -> None:
     """Once each time that `available` falls below the threshold; a charge, which takes what is held, never does."""
-    if after.available < threshold <= before.available:
+    if threshold > 0 and after.available < threshold <= before.available:
         log.warning("credits.low", workspace_id=str(workspace_id), available=after.available, threshold=threshold)
         told: dict[str, JsonValue] = {"available": after.available, "threshold": threshold}
         await webhooks.publish(session, workspace_id, "credits.low", told)

@@ -25,7 +25,7 @@ from app.errors import NotFound
 REFERENCE_TYPES: Mapping[Process, str] = {
     "enrichment": "enrichment_record",  # <job>:<position>
     "webhook": "webhook_delivery",  # <endpoint>:<delivery>
-    "billing": "billing_event",
+    "billing": "billing_usage_batch",
     "replication": "replication_row",
 }
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from app.auth.dependencies import any_caller, caller
 from app.auth.permissions import Caller, Person
-from app.deps import OffersDep, ProviderName, SessionsDep
+from app.deps import CircuitsDep, ProviderName, SessionsDep
 from app.envelope import ListEnvelope, list_envelope
 from app.outages import service
 from app.outages.schemas import OutageOut
@@ -19,7 +19,7 @@ router = APIRouter(tags=["Outages"])
 async def list_provider_outages(
     caller: Annotated[Caller | Person, any_caller("providers:read")],
     sessions: SessionsDep,
-    offers: OffersDep,
+    known: CircuitsDep,
     name: ProviderName,
     limit: Limit = 50,
     before: Before = None,
@@ -29,7 +29,7 @@ async def list_provider_outages(
     To an API key `waiting` and `waited` are of its own workspace, to the platform's staff of all workspaces together;
     to other people they are null: `list_workspace_outages` says it of a workspace of theirs.
     """
-    incidents = await service.list_of_provider(sessions, caller, offers, name, before=before, limit=limit + 1)
+    incidents = await service.list_of_provider(sessions, caller, known, name, before=before, limit=limit + 1)
     return list_envelope(newest_first(incidents, limit, lambda each: each.outage.id).map(OutageOut.of))
 
 

@@ -4,7 +4,7 @@ Circuits tell of their changes, processes tell `park` and `unpark`; outages ask 
 transaction in which the process notes it about itself, so that neither can be without the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from app.db import Session, Sessions, new_id
 from app.errors import NotFound
 from app.outages import repository
 from app.outages.repository import Outage, Totals, Waiting
-from app.providers.ports import CircuitChange, Offer
+from app.providers.ports import CircuitChange
 from app.webhooks import service as webhooks
 
 # Outages that a sweep looks at in one transaction.
@@ -101,7 +101,7 @@ async def sweep(platform_sessions: Sessions) -> int:
 async def list_of_provider(
     sessions: Sessions,
     caller: Caller | Person,
-    offers: Mapping[str, Offer],
+    known: Collection[str],
     provider: str,
     *,
     before: UUID | None,
@@ -110,9 +110,9 @@ async def list_of_provider(
     """The outages of a provider, the newest first; `before` continues after the last one seen.
 
     An API key sees what waits of its own workspace, a superadmin what waits of all, other people nothing of that.
-    Raises NotFound for a provider that is not in `offers`.
+    Raises NotFound for a provider that is not `known`.
     """
-    if provider not in offers:
+    if provider not in known:
         raise NotFound("There is no such provider.")
     if isinstance(caller, Caller):
         async with sessions.for_workspace(caller.workspace_id) as session:

@@ -26,7 +26,7 @@ from app.temporal import reaching_temporal
 from workflows import ids, options
 from workflows.attributes import OUTCOME, PROCESS, PROVIDER, WORKSPACE_ID
 
-Process = Literal["enrichment", "erasures", "credentials", "workspaces", "ledger", "deadletters", "webhook"]
+Process = Literal["enrichment", "erasures", "credentials", "workspaces", "ledger", "deadletters", "webhook", "billing"]
 RunStatus = Literal["running", "completed", "failed", "cancelled", "terminated", "timed_out"]
 
 # Somebody waits for the answer.

@@ -94,6 +94,11 @@ async def has_member_with(session: Session, email: str) -> bool:
     return bool((await session.execute(_HAS_ADDRESS, {"email": email})).scalar_one())
 
 
+async def count_members(session: Session, workspace_id: UUID) -> int:
+    query = select(func.count()).where(memberships.c.workspace_id == workspace_id)
+    return int((await session.execute(query)).scalar_one())
+
+
 async def count_owners(session: Session, workspace_id: UUID) -> int:
     query = select(func.count()).where(memberships.c.workspace_id == workspace_id, memberships.c.role == "owner")
     return int((await session.execute(query)).scalar_one())

@@ -16,6 +16,7 @@ from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import once
 from app.mail.ports import Mail
 from app.pagination import Before, CursorText, Limit, newest_first, page_of
+from app.plan_limits.errors import PlanLimitExceeded
 from app.team import service
 from app.team.errors import AddressNotVerified, AlreadyMember, LastOwner, TooManyInvitations
 from app.team.letters import invitation_mail
@@ -96,6 +97,7 @@ async def list_invitations(
         AddressNotVerified,
         AlreadyMember,
         TooManyInvitations,
+        PlanLimitExceeded,
         IdempotencyInProgress,
         IdempotencyKeyReused,
         *BODY_ERRORS,
@@ -117,7 +119,9 @@ async def create_invitation(
     def answer(made: Invitation) -> Remembered:
         return Remembered(201, {}, InvitationOut.of(made).model_dump(mode="json"))
 
-    said, made = await service.invite(opened.sessions, caller, body.email, body.role, settings.auth, answer, once=first)
+    said, made = await service.invite(
+        opened.sessions, caller, body.email, body.role, settings.auth, answer, once=first, limits=opened.plan_limits
+    )
     if made is None:
         return idempotency.answer(said, replayed=True)
     mail = invitation_mail(made.invitation, made.token, made.workspace_name, settings.public_url)

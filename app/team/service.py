@@ -16,6 +16,8 @@ from app.db import Session, Sessions, new_id
 from app.errors import Forbidden, NoSuchWorkspace, NotFound
 from app.idempotency import service as idempotency
 from app.idempotency.answers import Once, Remembered
+from app.plan_limits import service as plan_limits
+from app.plan_limits.limits import LimitsByPlan
 from app.settings import AuthSettings
 from app.team import repository
 from app.team.errors import AddressNotVerified, AlreadyMember, LastOwner, TooManyInvitations
@@ -125,12 +127,14 @@ async def invite(
     answer: Callable[[Invitation], Remembered],
     *,
     once: Once | None,
+    limits: LimitsByPlan | None = None,
 ) -> tuple[Remembered, NewInvitation | None]:
     """Invite an address. `answer` says what the caller is told of the invitation; also returned: the invitation to be
     mailed, None where it is the answer to an earlier request of `once`.
 
-    An open invitation of the same address ends. Raises AddressNotVerified, AlreadyMember, TooManyInvitations,
-    Forbidden where an owner is needed, IdempotencyInProgress, IdempotencyKeyReused.
+    An open invitation of the same address ends. `limits` are those of the plans that are sold here. Raises
+    AddressNotVerified, AlreadyMember, TooManyInvitations, PlanLimitExceeded, Forbidden where an owner is needed,
+    IdempotencyInProgress, IdempotencyKeyReused.
     """
     invitation_id, token = new_id(), new_token()
     async with sessions.for_workspace(caller.workspace_id) as session:
@@ -146,7 +150,10 @@ async def invite(
         if mailed >= MAX_MAILS_A_DAY or mailed_to_them >= MAX_MAILS_A_DAY_TO_ONE:
             raise TooManyInvitations("Too many invitations were mailed within a day, in all or to this address.")
         await repository.revoke_open_invitations_to(session, email)
-        if await repository.count_open_invitations(session) >= MAX_OPEN_INVITATIONS:
+        invited = await repository.count_open_invitations(session)
+        members = await repository.count_members(session, caller.workspace_id)
+        await plan_limits.allow_members(session, caller.workspace_id, limits, members + invited + 1)
+        if invited >= MAX_OPEN_INVITATIONS:
             raise TooManyInvitations(
                 f"There are {MAX_OPEN_INVITATIONS} open invitations: withdraw some, or wait until they expire."
             )

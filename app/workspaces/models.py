@@ -11,6 +11,8 @@ workspaces = Table(
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False),
     Column("settings", JSONB, nullable=False, server_default="{}"),
+    # By its name; NULL: the free one. What it allows stands in the file of plans.
+    Column("plan", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     # From then on nobody gets in; CloseWorkspace ends what runs, and says when nothing was left of it.
     Column("deleted_at", DateTime(timezone=True)),

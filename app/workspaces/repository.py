@@ -114,6 +114,12 @@ async def change_settings(session: Session, workspace_id: UUID, changes: Mapping
     await session.execute(_SET_SETTINGS, parameters)
 
 
+async def set_plan(session: Session, workspace_id: UUID, plan: str) -> None:
+    """Nothing is written where it has that one."""
+    other = (_workspace.id == workspace_id) & _workspace.plan.is_distinct_from(plan)
+    await session.execute(update(workspaces).where(other).values(plan=plan))
+
+
 async def delete(session: Session, workspace_id: UUID) -> None:
     await session.execute(update(workspaces).where(_workspace.id == workspace_id).values(deleted_at=func.now()))
 
@@ -129,6 +135,12 @@ async def mark_closed(session: Session, workspace_id: UUID) -> None:
         .where(_workspace.id == workspace_id, _workspace.closed_at.is_(None))
         .values(closed_at=func.now())
     )
+
+
+async def unmark_closed(session: Session, workspace_id: UUID) -> bool:
+    """False where it was not marked."""
+    is_closed = (_workspace.id == workspace_id) & _workspace.closed_at.is_not(None)
+    return (await session.execute(update(workspaces).where(is_closed).values(closed_at=None))).rowcount > 0
 
 
 async def claim_silent_closings(session: Session, *, seconds: float, limit: int) -> list[UUID]:

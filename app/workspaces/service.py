@@ -159,6 +159,11 @@ async def settings_of(sessions: Sessions, cache: Cache, workspace_id: UUID) -> M
     return found
 
 
+async def set_plan(session: Session, workspace_id: UUID, plan: str) -> None:
+    """Have the workspace be allowed what the plan of this name allows, from now on: what is there already stays."""
+    await repository.set_plan(session, workspace_id, plan)
+
+
 async def keep_open(session: Session, workspace_id: UUID) -> None:
     """For what starts work: the workspace is not deleted, nor will it be before the end of this transaction.
 
@@ -176,18 +181,34 @@ async def close_again(sessions: Sessions, workspace_id: UUID) -> None:
             await _start_closing(session, workspace_id, again=True)
 
 
+async def close_once_more(session: Session, workspace_id: UUID) -> None:
+    """For what turns up of a workspace that is closed already, and has to be ended too. Another one stays as it is."""
+    if await repository.unmark_closed(session, workspace_id):
+        await _start_closing(session, workspace_id, again=True)
+
+
+async def erase_secrets(sessions: Sessions, workspace_id: UUID) -> None:
+    """Erase the secrets that a deleted workspace left with us."""
+    async with sessions.for_workspace(workspace_id) as session:
+        await _erase_secrets(session, workspace_id)
+
+
 async def finish_closing(sessions: Sessions, workspace_id: UUID) -> int:
     """Say that nothing of a deleted workspace runs any more; how many credits are still held, and must not be.
 
     The secrets that it left with us are erased in any case. While credits are held it is not closed.
     """
     async with sessions.for_workspace(workspace_id) as session:
-        await credentials.erase(session, workspace_id)
-        await webhooks.erase(session, workspace_id)
+        await _erase_secrets(session, workspace_id)
         held = (await credits.balance(session, workspace_id)).held
         if held == 0:
             await repository.mark_closed(session, workspace_id)
     return held
+
+
+async def _erase_secrets(session: Session, workspace_id: UUID) -> None:
+    await credentials.erase(session, workspace_id)
+    await webhooks.erase(session, workspace_id)
 
 
 async def _start_closing(session: Session, workspace_id: UUID, *, again: bool = False) -> None:

@@ -16,7 +16,7 @@ OWN_WORKSPACE = "(SELECT nullif(current_setting('holdfast.workspace_id', true), 
 TENANT_TABLES = {
     "billing_customers": (
         "SELECT, INSERT, UPDATE",
-        "SELECT, UPDATE (due_at, woken_at, checked_at)",
+        "SELECT, UPDATE (due_at, woken_at, checked_at, listed_at)",
     ),
     "billing_subscriptions": ("SELECT, INSERT, UPDATE", "SELECT"),
     "billing_invoices": ("SELECT, INSERT, UPDATE", "SELECT"),
@@ -35,21 +35,30 @@ TENANT_TABLES = {
 }
 
 # The API knows a customer before it knows the workspace, and stores what Stripe sent without a look at anything else:
-# whether it is new. An event of a customer that we know makes that one due.
+# whether it is new. An event of a customer that we know makes that one due. A dispute names no customer; the payment
+# that it is about stands with the invoice that it was made for.
 STORE_EVENT = """
-    CREATE FUNCTION store_billing_event(event text, kind text, customer text, happened timestamptz, content bytea)
+    CREATE FUNCTION store_billing_event(
+        event text, kind text, customer text, payment text, happened timestamptz, content bytea
+    )
     RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     DECLARE
         owner uuid;
     BEGIN
-        SELECT c.workspace_id INTO owner FROM public.billing_customers AS c WHERE c.id = customer;
+        IF customer IS NOT NULL THEN
+            SELECT c.workspace_id INTO owner FROM public.billing_customers AS c WHERE c.id = customer;
+        ELSIF payment IS NOT NULL THEN
+            SELECT i.workspace_id INTO owner FROM public.billing_invoices AS i
+            WHERE i.payment_ids @> ARRAY[payment] LIMIT 1;
+        END IF;
         INSERT INTO public.billing_events (id, workspace_id, type, customer_id, body, state, reason, created_at)
         VALUES (event, owner, kind, customer, content,
                 CASE WHEN owner IS NULL THEN 'ignored' ELSE 'pending' END,
                 CASE WHEN owner IS NOT NULL THEN NULL
-                     WHEN customer IS NULL THEN 'not_about_a_customer' ELSE 'unknown_customer' END,
+                     WHEN customer IS NULL AND payment IS NULL THEN 'not_about_a_customer'
+                     ELSE 'unknown_customer' END,
                 happened)
         ON CONFLICT (id) DO NOTHING;
         IF NOT FOUND THEN
@@ -59,7 +68,33 @@ STORE_EVENT = """
         RETURN true;
     END
     $$"""
-STORE_EVENT_SIGNATURE = "store_billing_event(text, text, text, timestamptz, bytea)"
+STORE_EVENT_SIGNATURE = "store_billing_event(text, text, text, text, timestamptz, bytea)"
+
+# What came before we knew the customer belongs to no workspace, and so is seen by none. It becomes that of the one
+# whose customer it is, and of no other: who calls this chooses nothing.
+ADOPT_EVENTS = """
+    CREATE FUNCTION adopt_billing_events(customer text)
+    RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    DECLARE
+        owner uuid;
+        adopted integer;
+    BEGIN
+        SELECT c.workspace_id INTO owner FROM public.billing_customers AS c WHERE c.id = customer;
+        IF owner IS NULL THEN
+            RETURN 0;
+        END IF;
+        UPDATE public.billing_events AS e SET workspace_id = owner, state = 'pending', reason = NULL
+        WHERE e.customer_id = customer AND e.reason = 'unknown_customer';
+        GET DIAGNOSTICS adopted = ROW_COUNT;
+        IF adopted > 0 THEN
+            UPDATE public.billing_customers AS c SET due_at = clock_timestamp() WHERE c.workspace_id = owner;
+        END IF;
+        RETURN adopted;
+    END
+    $$"""
+ADOPT_EVENTS_SIGNATURE = "adopt_billing_events(text)"
 
 
 def upgrade() -> None:
@@ -80,9 +115,13 @@ def upgrade() -> None:
     op.execute(STORE_EVENT)
     op.execute(f"REVOKE ALL ON FUNCTION {STORE_EVENT_SIGNATURE} FROM PUBLIC")
     op.execute(f"GRANT EXECUTE ON FUNCTION {STORE_EVENT_SIGNATURE} TO holdfast_app")
+    op.execute(ADOPT_EVENTS)
+    op.execute(f"REVOKE ALL ON FUNCTION {ADOPT_EVENTS_SIGNATURE} FROM PUBLIC")
+    op.execute(f"GRANT EXECUTE ON FUNCTION {ADOPT_EVENTS_SIGNATURE} TO holdfast_app, holdfast_platform")
 
 
 def downgrade() -> None:
+    op.execute(f"DROP FUNCTION {ADOPT_EVENTS_SIGNATURE}")
     op.execute(f"DROP FUNCTION {STORE_EVENT_SIGNATURE}")
     for table in (
         "billing_usage_batches",
@@ -104,6 +143,7 @@ def _tables() -> None:
         "billing_customers",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Text(collation="C")),
+        sa.Column("name", sa.Text()),
         sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
         sa.Column("creating_at", sa.DateTime(timezone=True)),
         sa.Column("is_deleted", sa.Boolean(), server_default=sa.false(), nullable=False),
@@ -113,6 +153,7 @@ def _tables() -> None:
         sa.Column("woken_at", sa.DateTime(timezone=True)),
         sa.Column("checked_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("synced_at", sa.DateTime(timezone=True)),
+        sa.Column("listed_at", sa.DateTime(timezone=True)),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_billing_customers_workspaces"), ondelete="CASCADE"
@@ -161,6 +202,9 @@ def _tables() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True)),
         sa.Column("hosted_url", sa.Text()),
+        sa.Column(
+            "payment_ids", postgresql.ARRAY(sa.Text(collation="C")), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.Column("credits_granted", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("credits_clawed_back", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("corrections", sa.Integer(), server_default="0", nullable=False),
@@ -181,6 +225,9 @@ def _tables() -> None:
     op.create_index(
         op.f("ix_billing_invoices_workspace_id_created_at_id"), "billing_invoices", ["workspace_id", "created_at", "id"]
     )
+    op.create_index(
+        op.f("ix_billing_invoices_payment_ids"), "billing_invoices", ["payment_ids"], postgresql_using="gin"
+    )
     op.create_table(
         "billing_grants",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
@@ -188,6 +235,7 @@ def _tables() -> None:
         sa.Column("line_id", sa.Text(collation="C"), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("credits", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True)),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("kind IN ('period', 'upgrade')", name=op.f("ck_billing_grants_kind")),
         sa.ForeignKeyConstraint(
@@ -260,6 +308,8 @@ def _tables() -> None:
         "billing_reconciliations",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True)),
+        sa.Column("list", sa.Text()),
+        sa.Column("cursor", sa.Text(collation="C")),
         sa.Column("customers", sa.Integer(), server_default="0", nullable=False),
         sa.Column("subscriptions", sa.Integer(), server_default="0", nullable=False),
         sa.Column("invoices", sa.Integer(), server_default="0", nullable=False),
@@ -277,6 +327,7 @@ def _tables() -> None:
         sa.Column("reconciliation_id", sa.Uuid()),
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
         sa.Column("differences", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True)),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.CheckConstraint(
@@ -298,7 +349,8 @@ def _tables() -> None:
     op.create_index(
         "ix_billing_syncs_running",
         "billing_syncs",
-        ["workspace_id", "id"],
+        ["workspace_id"],
+        unique=True,
         postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_table(
@@ -337,6 +389,8 @@ def _tables() -> None:
         sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
         sa.Column("attempted_at", sa.DateTime(timezone=True)),
         sa.Column("reported_at", sa.DateTime(timezone=True)),
+        sa.Column("error", sa.Text()),
+        sa.CheckConstraint("reported_at IS NULL OR error IS NULL", name=op.f("ck_billing_usage_batches_outcome")),
         sa.CheckConstraint("credits > 0 AND through_seq > after_seq", name=op.f("ck_billing_usage_batches_range")),
         sa.ForeignKeyConstraint(
             ["workspace_id"],
@@ -350,6 +404,6 @@ def _tables() -> None:
     op.create_index(
         "ix_billing_usage_batches_unreported",
         "billing_usage_batches",
-        ["used_at"],
-        postgresql_where=sa.text("reported_at IS NULL"),
+        ["workspace_id", "used_at"],
+        postgresql_where=sa.text("reported_at IS NULL AND error IS NULL"),
     )

@@ -1,4 +1,7 @@
-"""What the plan of a workspace allows it."""
+"""The plan that a workspace has; what it allows stands in the file of plans."""
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "plan_limits"
 down_revision = "billing"
@@ -7,8 +10,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.add_column("workspaces", sa.Column("plan", sa.Text()))
 
 
 def downgrade() -> None:
-    pass
+    op.drop_column("workspaces", "plan")

@@ -6,6 +6,7 @@ from abc import ABC
 import pytest
 from temporalio import activity, workflow
 
+from activities.billing import Billing
 from activities.credentials import Credentials
 from activities.deadletters import Redriving
 from activities.enrichment import Enrichment
@@ -13,6 +14,7 @@ from activities.ledger import Ledger
 from activities.webhooks import Webhooks
 from activities.workspaces import Closing
 from workflows.catalog import WORKFLOWS
+from workflows.contracts.billing import BillingActivities
 from workflows.contracts.credentials import CredentialActivities
 from workflows.contracts.deadletters import RedriveActivities
 from workflows.contracts.enrichment import EnrichmentActivities
@@ -27,6 +29,7 @@ PLUGS: list[tuple[type[ABC], type]] = [
     (ClosingActivities, Closing),
     (WebhookActivities, Webhooks),
     (RedriveActivities, Redriving),
+    (BillingActivities, Billing),
 ]
 
 

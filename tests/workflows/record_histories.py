@@ -27,11 +27,18 @@ from app.workspaces.service import delete_workspace
 from tests.app.credentials.sealed import KEYS, store
 from tests.builders import make_job
 from tests.fakes import FakeSource
+from tests.fakes_payments import FakePayments
 from tests.servers import running_postgres, running_temporal
 from tests.stack import Stack, open_stack
 from tests.time_skipping import skipping_time
+from tests.workflows.billing_scenes import BILLING_SCENES
+from tests.workflows.checkout_scenes import CHECKOUT_SCENES
 from tests.workflows.deadletter_scenes import DEADLETTER_SCENES
-from tests.workflows.planning import no_plan_at_hand
+from tests.workflows.planning import no_plan_at_hand, start_and_wake
+from tests.workflows.reconciliation_scenes import (
+    RECONCILIATION_SCENES,
+    reconciled_while_a_customer_could_not_be_read,
+)
 from tests.workflows.webhook_scenes import WEBHOOK_SCENES
 from workflows import ids, options
 from workflows.contracts.ledger import LedgerAudit
@@ -61,6 +68,23 @@ async def planned_elsewhere(stack: Stack, alpha: FakeSource, _beta: FakeSource) 
     job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [alpha])
     async with stack.worker():
         await no_plan_at_hand(stack, job_id)
+        await stack.until_finished(job_id)
+    return job_id
+
+
+async def started_with_its_plan(stack: Stack, alpha: FakeSource, beta: FakeSource) -> UUID:
+    alpha.answer = lambda _: Missed()
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS[:1], [alpha, beta])
+    async with stack.worker():
+        await stack.until_finished(job_id)
+    return job_id
+
+
+async def woken_before_its_plan(stack: Stack, alpha: FakeSource, _beta: FakeSource) -> UUID:
+    job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS[:1], [alpha])
+    await stack.wake(job_id, "running")
+    await start_and_wake(stack)
+    async with stack.worker():
         await stack.until_finished(job_id)
     return job_id
 
@@ -251,9 +275,14 @@ async def _erased(stack: Stack) -> str:
 SCENES: list[Scene] = [
     *WEBHOOK_SCENES,
     *DEADLETTER_SCENES,
+    *BILLING_SCENES,
+    *CHECKOUT_SCENES,
+    *RECONCILIATION_SCENES,
     waterfall,
     planned_at_hand,
     planned_elsewhere,
+    started_with_its_plan,
+    woken_before_its_plan,
     continued_as_new,
     paused_and_resumed,
     cancelled_before_the_start,
@@ -279,6 +308,7 @@ def _without_host(history: str) -> str:
 
 
 SETTINGS = {"calls_per_lookup": 5, "flush_answers": 5, "flush_seconds": 0.05, "chunks_per_run": 8}
+SKIPPING = (erased_while_a_job_ran, reconciled_while_a_customer_could_not_be_read)
 ONE_AT_A_TIME = {"jobs_per_workspace": 1, "small_job": 10}
 
 
@@ -294,9 +324,15 @@ async def _record(skipping: Client) -> None:
             settings = EnrichmentSettings.model_validate(SETTINGS | own)
             with postgres.migrated_database() as database:
                 sources = FakeSource("alpha"), FakeSource("beta")
-                client = skipping if scene is erased_while_a_job_ran else None
+                client = skipping if scene in SKIPPING else None
                 async with open_stack(
-                    database, temporal, sources, enrichment=settings, credentials=KEYS, client=client
+                    database,
+                    temporal,
+                    sources,
+                    enrichment=settings,
+                    credentials=KEYS,
+                    client=client,
+                    payments=FakePayments(),
                 ) as stack:
                     made = await scene(stack, *sources)
                     workflow_id = made if isinstance(made, str) else stack.workflow(made).id

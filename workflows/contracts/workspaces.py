@@ -21,6 +21,14 @@ class WorkLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class Emptied:
+    """What the workspace left with us is erased. `is_customer`: the payment provider knows it, and may go on taking
+    money."""
+
+    is_customer: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The end of a closing: the credits that are still held although nothing runs, which must be none."""
 
@@ -34,6 +42,11 @@ class ClosingActivities(ABC):
     @abstractmethod
     async def cancel_jobs(self, workspace: WorkspaceRef) -> WorkLeft:
         """Have every job of the workspace that has not ended be cancelled, and count those that are left."""
+
+    @activity.defn(name="erase_secrets")
+    @abstractmethod
+    async def erase_secrets(self, workspace: WorkspaceRef) -> Emptied:
+        """Erase the secrets that the workspace left with us, and look whether it is a customer."""
 
     @activity.defn(name="finish_closing")
     @abstractmethod

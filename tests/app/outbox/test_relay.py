@@ -7,6 +7,7 @@ from sqlalchemy import text
 from temporalio.client import Client
 
 from app.db import new_id
+from app.enrichment.start import start_job
 from app.outbox import repository
 from app.outbox import service as outbox
 from app.outbox.relay import Relay
@@ -120,6 +121,29 @@ async def test_a_wake_for_a_workflow_that_is_over_is_dropped(database: Database,
         await relay(stack).deliver_due()
 
         assert await commands(stack) == []
+
+
+async def test_a_command_that_waits_for_another_follows_it_at_once(database: Database, temporal_server: str) -> None:
+    """Both are announced at once, and the second one cannot be claimed before the first one is gone."""
+    listening = """
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND query = 'LISTEN holdfast_outbox' AND state = 'idle'
+    """
+    async with open_stack(database, temporal_server, []) as stack:
+        running = asyncio.create_task(relay(stack, settings=OutboxSettings(poll_seconds=60)).run())
+        try:
+            async with asyncio.timeout(10):
+                while not await stack.resources.platform_sessions.read(listening, {}):
+                    await asyncio.sleep(0.02)
+                async with stack.sessions.for_workspace(stack.workspace_id) as session:
+                    job_id = new_id()
+                    await start_job(session, stack.workspace_id, job_id, total=2)
+                    await outbox.wake(session, stack.workspace_id, ids.enrichment_job(str(job_id)))
+                while await commands(stack):
+                    await asyncio.sleep(0.02)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_command_is_delivered_as_soon_as_it_is_committed(database: Database, temporal_server: str) -> None:
