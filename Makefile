@@ -37,9 +37,11 @@ check: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# All that a provider can do wrong, to a chunk and to a job, and what it costs: a quarter of an hour.
+# All that a provider can do wrong, to a chunk and to a job, and what it costs, and the lives of 200 customers of Stripe's:
+# a quarter of an hour.
 faults: setup
-	FAULTS=all $(BIN)/pytest -n 2 tests/app/enrichment/test_provider_faults.py tests/faults/test_outages.py
+	FAULTS=all $(BIN)/pytest -n 2 tests/app/enrichment/test_provider_faults.py tests/faults/test_outages.py \
+		tests/faults/test_billing_lives.py
 	$(BIN)/python -m benchmarks faults
 
 # After a change of the dependencies in pyproject.toml. The result names no index: everybody uses their own.

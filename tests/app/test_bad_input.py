@@ -14,13 +14,17 @@ from app.local.ports import LOOPBACK
 from app.main import create_app
 from tests.api import Tenant, new_tenant, running_api, serving, settings_for
 from tests.contents import everything_of, fill
-from tests.openapi import api_document, operations
+from tests.openapi import SIGNED, api_document, operations
 from tests.people import SignedIn, join, new_person
 from tests.servers import Database, PostgresServer
 
 SECRETS = {"token", "refresh_token", "current_password"}
 JSON = {"Content-Type": "application/json"}
-CREDENTIAL_KEYS = {"keys": {"test": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}
+# So that no operation answers that it is not set up.
+CONFIGURED: dict[str, object] = {
+    "credentials": {"keys": {"test": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}},
+    "providers": {"stripe": {"api_key": "sk_test_holdfast"}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +82,10 @@ async def test_no_operation_takes_a_bad_body(database: Database, owner: Owner, k
     make, headers, status = BAD_BODIES[kind]
     before = await everything_of(database, owner.tenant.workspace_id)
     wrong: list[Any] = []
-    async with running_api(database, credentials=CREDENTIAL_KEYS) as client:
+    async with running_api(database, **CONFIGURED) as client:
         for operation in operations(api_document()):
-            if operation.body is None:
+            # What nobody has signed is not even read.
+            if operation.body is None or operation.id in SIGNED:
                 continue
             url = operation.url(owner.ids)
             content = make(operation.body)
@@ -148,7 +153,7 @@ async def test_a_name_in_any_script_is_kept_as_given_in_nfc(database: Database, 
 )
 async def test_an_id_of_no_form_is_of_nothing(database: Database, owner: Owner, odd: str):
     wrong: list[Any] = []
-    async with running_api(database, credentials=CREDENTIAL_KEYS) as client:
+    async with running_api(database, **CONFIGURED) as client:
         for operation in operations(api_document()):
             for parameter in operation.parameters:
                 answer = await client.request(

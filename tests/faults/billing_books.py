@@ -46,6 +46,18 @@ class Books:
     told: dict[str, int] = field(default_factory=dict)
     balance: int = 0
 
+    def marks(self) -> Iterable[str]:
+        """What such a life has been through."""
+        yield f"plan {self.plan}"
+        yield from (f"subscription {each['status']}" for each in self.subscriptions.values())
+        yield from (f"invoice {each['status']}" for each in self.invoices.values())
+        yield from (f"dispute {each['dispute']}" for each in self.invoices.values() if each["dispute"] != "none")
+        yield from ("refund" for each in self.invoices.values() if each["amount_refunded"])
+        yield from ("taken back" for _ in self.taken)
+        yield from ("granted" for _ in self.granted)
+        if self.is_deleted:
+            yield "deleted"
+
     def differences(self, theirs: "Books") -> list[str]:
         """In words; none where both say the same."""
         return list(_differences(self, theirs))

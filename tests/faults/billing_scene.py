@@ -146,15 +146,18 @@ class BillingScene:
     async def differences(self) -> list[str]:
         """Between our books and those that follow from what Stripe has; and what is wrong with ours alone."""
         stripe = await Stripe.read(self.stripe)
+        covered: Counter[str] = Counter()
         async with self.platform.unscoped() as session:
             now = (await session.execute(text("SELECT extract(epoch FROM now())"))).scalar_one()
         found = []
         for each in self.subscribers:
             ours, wrong = await our_books(self.sessions, each.tenant.workspace_id)
             theirs = stripe.books(each.customer, now=float(now))
+            covered.update(theirs.marks())
             found += [f"{each.customer}: {said}" for said in (*wrong, *ours.differences(theirs))]
         made = Counter(each["metadata"].get("workspace_id") for each in stripe.customers.values())
         found += [f"{workspace} is {times} customers" for workspace, times in made.items() if workspace and times > 1]
+        log.warning("lived: %s", dict(sorted(covered.items())))
         return found
 
     async def unknown(self) -> set[str | None]:

@@ -209,8 +209,10 @@ async def test_an_invoice_that_was_paid_refunded_and_disputed_is_read_with_its_l
         assert payment.dispute == "lost"
 
 
-async def test_a_change_of_plan_is_read_as_lines_that_say_so():
+@pytest.mark.parametrize("parent", ["subscription_item_details", "invoice_item_details"])
+async def test_a_change_of_plan_is_read_as_lines_that_say_so(parent: str):
     async with emulated() as (stripe, payments):
+        await stripe.set(proration_parent=parent)
         customer = await stripe.customer()
         subscription = await stripe.subscribe(customer)
         await stripe.change(subscription.id, GROWTH)
