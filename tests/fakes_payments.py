@@ -73,6 +73,8 @@ class FakePayments:
         self.events_by_id: dict[str, PaymentEvent] = {}
         self.names: dict[str, str] = {}
         self.pages: list[HostedPage] = []
+        # (customer, page), in the order in which they were opened.
+        self.open_checkouts: list[tuple[str, str]] = []
         # By identifier.
         self.usage: dict[str, Usage] = {}
         self._created: dict[str, datetime] = {}
@@ -116,10 +118,17 @@ class FakePayments:
             page_id = self._id("cs")
             page = HostedPage(page_id, f"https://checkout.test/{page_id}", self.now() + _CHECKOUT_LASTS)
             self.pages.append(page)
+            self.open_checkouts.append((customer_id, page.id))
             return page
 
         asked = (price_id, success_url, cancel_url, reference)
         return await self._write(Call("open_checkout", customer_id, key, asked), open_page)
+
+    async def close_checkouts(self, customer_id: str, *, before: str) -> None:
+        await self._read(Call("close_checkouts", customer_id))
+        last = self.open_checkouts.index((customer_id, before))
+        opened = enumerate(self.open_checkouts)
+        self.open_checkouts = [each for number, each in opened if number >= last or each[0] != customer_id]
 
     async def open_portal(self, customer_id: str, *, return_url: str, key: str) -> HostedPage:
         def open_page() -> HostedPage:

@@ -70,6 +70,13 @@ _OPENED = text("""
     UPDATE billing_pages SET status = 'open', url = :url, expires_at = :expires_at
     WHERE workspace_id = :workspace_id AND id = :id AND status = 'pending'
 """)
+_CLOSE_EARLIER = text("""
+    UPDATE billing_pages AS p SET expires_at = now()
+    FROM billing_pages AS opened
+    WHERE opened.workspace_id = :workspace_id AND opened.id = :id AND opened.kind = 'checkout'
+      AND p.workspace_id = opened.workspace_id AND p.kind = 'checkout' AND p.id < opened.id
+      AND p.status = 'open' AND p.expires_at > now()
+""")
 _FAILED = text("""
     UPDATE billing_pages SET status = 'failed', error = :error
     WHERE workspace_id = :workspace_id AND id = :id AND status = 'pending'
@@ -117,9 +124,10 @@ async def next_generation(session: Session, workspace_id: UUID, page_id: UUID, g
 
 
 async def opened(session: Session, workspace_id: UUID, page_id: UUID, *, url: str, expires_at: datetime | None) -> None:
-    """It is open at this address, unless it was given up before."""
+    """It is open at this address, unless it was given up before. Earlier checkouts are over."""
     values = {"workspace_id": workspace_id, "id": page_id, "url": url, "expires_at": expires_at}
     await session.execute(_OPENED, values)
+    await session.execute(_CLOSE_EARLIER, {"workspace_id": workspace_id, "id": page_id})
 
 
 async def failed(session: Session, workspace_id: UUID, page_id: UUID, error: str) -> bool:

@@ -102,6 +102,9 @@ async def open_at_provider(sessions: Sessions, payments: PaymentsApi, workspace_
         async with sessions.for_workspace(workspace_id) as session:
             await repository.next_generation(session, workspace_id, page_id, opening.generation)
         raise
+    if opening.wanted.kind == "checkout":
+        # Who paid on two of them would have two subscriptions.
+        await payments.close_checkouts(customer_id, before=page.id)
     async with sessions.for_workspace(workspace_id) as session:
         await repository.opened(session, workspace_id, page_id, url=page.url, expires_at=page.expires_at)
 

@@ -91,6 +91,9 @@ class GatedPayments(Gate):
             ),
         )
 
+    async def close_checkouts(self, customer_id: str, *, before: str) -> None:
+        await self._ask(_Turn(customer_id), lambda: self._adapter.close_checkouts(customer_id, before=before))
+
     async def open_portal(self, customer_id: str, *, return_url: str, key: str) -> HostedPage:
         return await self._ask(
             _Turn(customer_id), lambda: self._adapter.open_portal(customer_id, return_url=return_url, key=key)

@@ -140,6 +140,9 @@ class PaymentsApi(Protocol):
     ) -> HostedPage:
         """A page on which the customer subscribes to a price. `reference` is ours, and comes back with its events."""
 
+    async def close_checkouts(self, customer_id: str, *, before: str) -> None:
+        """Close the checkout pages of a customer that were opened before this one: a plan is bought once."""
+
     async def open_portal(self, customer_id: str, *, return_url: str, key: str) -> HostedPage:
         """A page on which the customer changes or cancels the subscription, and sees invoices."""
 

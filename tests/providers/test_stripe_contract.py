@@ -38,6 +38,10 @@ class Provider(ABC):
         """The customer buys the plan that is cheapest."""
 
     @abstractmethod
+    async def open_checkouts(self) -> set[str]:
+        """The checkout pages on which somebody can buy."""
+
+    @abstractmethod
     async def fill(self, customers: int) -> None:
         """There are so many more customers."""
 
@@ -80,6 +84,9 @@ class Fake(Provider):
             )
         )
 
+    async def open_checkouts(self) -> set[str]:
+        return {page for _, page in self._fake.open_checkouts}
+
     async def fill(self, customers: int) -> None:
         self._fake.put(*(PayingCustomer(f"cus_{number:04}", None) for number in range(customers)))
 
@@ -98,6 +105,10 @@ class Emulated(Provider):
     async def subscribe(self, customer_id: str) -> None:
         await self._sandbox.pay_with(customer_id, "pm_card_visa")
         await self._sandbox.subscribe(customer_id)
+
+    async def open_checkouts(self) -> set[str]:
+        sessions = await self._sandbox.objects("checkout_sessions")
+        return {each["id"] for each in sessions if each["status"] == "open"}
 
     async def fill(self, customers: int) -> None:
         await self._sandbox.populate(customers)
@@ -215,6 +226,18 @@ async def test_pages_open_for_a_customer(provider: Provider):
     portal = await provider.payments.open_portal(customer.id, return_url=BACK, key="p")
     assert portal.url.startswith("http")
     assert portal.expires_at is None
+
+
+async def test_checkouts_that_were_opened_before_are_closed(provider: Provider):
+    customer, other = await new_customer(provider), await new_customer(provider)
+    opened = [
+        await provider.payments.open_checkout(
+            whose.id, STARTER, success_url=BACK, cancel_url=BACK, reference="r", key=f"c{number}"
+        )
+        for number, whose in enumerate((customer, other, customer, customer))
+    ]
+    await provider.payments.close_checkouts(customer.id, before=opened[2].id)
+    assert await provider.open_checkouts() == {opened[1].id, opened[2].id, opened[3].id}
 
 
 async def test_who_is_no_customer_is_missing(provider: Provider):

@@ -3,11 +3,13 @@ emulated Stripe."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from app.billing.pages import get_page
 from app.provider_settings import StripeSettings
 from app.providers.errors import CredentialRejected, Outage, ProviderError, StoredFailure, Transient
 from app.providers.registry import open_payments
@@ -39,9 +41,20 @@ async def test_a_checkout_page_opens_for_a_customer_who_is_made_for_it(asking: A
 
 async def test_pages_that_are_asked_for_at_the_same_time_are_of_one_customer(asking: Asking):
     async with asking.stack.worker():
-        pages = await asyncio.gather(*(asking.ask() for _ in range(5)))
-    assert len({page.url for page in pages}) == 5
+        await asyncio.gather(*(asking.ask() for _ in range(5)))
+    assert len(asking.payments.pages) == 5
     assert len(asking.payments.by_id) == 1
+    assert len(asking.payments.open_checkouts) == 1
+
+
+async def test_a_checkout_closes_the_one_before_it(asking: Asking):
+    """Who paid on both would have two subscriptions."""
+    async with asking.stack.worker():
+        first, second = [await asking.ask() for _ in range(2)]
+    assert [page for _, page in asking.payments.open_checkouts] == [asking.payments.pages[1].id]
+    look = partial(get_page, asking.stack.sessions, asking.stack.workspace_id, "checkout")
+    found = [await look(page.id) for page in (first, second)]
+    assert [(page.status, page.url) for page in found] == [("expired", None), ("open", second.url)]
 
 
 async def test_a_portal_page_opens_for_the_customer_that_there_is(asking: Asking):

@@ -6,6 +6,7 @@ Of the SDK neither its retries are used, which belong to Temporal, nor its objec
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -141,6 +142,15 @@ class Stripe:
             "client_reference_id": reference,
         }
         return read(WireCheckout, await self._post("/v1/checkout/sessions", params, key)).page()
+
+    async def close_checkouts(self, customer_id: str, *, before: str) -> None:
+        params = {"customer": customer_id, "status": "open"}
+        # Newest first: behind it are those that were opened before.
+        for each in (await self._list("/v1/checkout/sessions", params, before)).data:
+            path = f"/v1/checkout/sessions/{quote(read(WireCheckout, each).id, safe='')}/expire"
+            # One that was paid or expired meanwhile cannot be.
+            with suppress(InvalidQuery):
+                await self._request("post", path, {})
 
     async def open_portal(self, customer_id: str, *, return_url: str, key: str) -> HostedPage:
         params = {"customer": customer_id, "return_url": return_url}

@@ -119,9 +119,7 @@ async def test_retry_after_is_obeyed_by_all_deliveries_of_the_endpoint(scene: Sc
         # A new one waits as well.
         await scene.tell(2)
         resources = scene.stack.resources
-        waker = Waker(
-            DueEndpoints({}), resources.platform_sessions, resources.temporal, resources.settings.temporal
-        )
+        waker = Waker(DueEndpoints({}), resources.platform_sessions, resources.temporal, resources.settings.temporal)
         assert await waker.wake_waiting() == 0
         assert len(receiver.received) == 1
         receiver.answer = taken

@@ -18,9 +18,7 @@ from workflows.contracts.webhooks import EndpointRef
 
 def waker_of(scene: Scene) -> Waker:
     resources = scene.stack.resources
-    return Waker(
-        DueEndpoints({}), resources.platform_sessions, resources.temporal, resources.settings.temporal
-    )
+    return Waker(DueEndpoints({}), resources.platform_sessions, resources.temporal, resources.settings.temporal)
 
 
 async def signals(scene: Scene, endpoint_id: object) -> int:
