@@ -87,7 +87,7 @@ def _period_grants(invoice: Invoice, plans: Plans) -> Iterator[Grant]:
             yield Grant(invoice.id, line.id, "period", granted, expires_at)
 
 
-def _upgrade_grants(invoice: Invoice, plans: Plans, starts: Mapping[_Period, datetime]) -> Iterator[Grant]:
+def _upgrade_grants(invoice: Invoice, plans: Plans, starts: Mapping[_Period, Sequence[datetime]]) -> Iterator[Grant]:
     """A change within a period gives back the rest of the old price and bills that of the new one. Where more credits
     come with the new one, it grants their difference for what is left of the period, rounded down."""
     changes: dict[tuple[str | None, datetime, datetime], list[InvoiceLine]] = {}
@@ -95,7 +95,9 @@ def _upgrade_grants(invoice: Invoice, plans: Plans, starts: Mapping[_Period, dat
         if line.is_proration:
             changes.setdefault((line.subscription_id, line.period_start, line.period_end), []).append(line)
     for (subscription_id, changed_at, end), lines in changes.items():
-        start = starts.get((subscription_id, end))
+        # A year and its last month end together, where one was changed for the other in the moment that it began.
+        begun = [each for each in starts.get((subscription_id, end), ()) if each <= changed_at]
+        start = max(begun, default=None)
         sold = [(line, *found) for line in lines if (found := _sold(line, plans))]
         billed = [(line.id, plan) for line, plan, _ in sold if line.amount > 0]
         is_change = bool(billed) and any(line.amount < 0 for line in lines)
@@ -104,20 +106,18 @@ def _upgrade_grants(invoice: Invoice, plans: Plans, starts: Mapping[_Period, dat
         if start is None or not is_change or not is_comparable:
             continue
         more = sum(price.credits * line.quantity * _sign(line.amount) for line, _, price in sold)
-        left = end - max(changed_at, start)
         line_id, plan = min(billed, key=itemgetter(0))
-        granted = min(more * left // (end - start), MAX_AMOUNT)
+        granted = min(more * (end - changed_at) // (end - start), MAX_AMOUNT)
         yield Grant(invoice.id, line_id, "upgrade", granted, _expiry(plan, start, end))
 
 
-def _period_starts(invoices: Iterable[Invoice]) -> dict[_Period, datetime]:
+def _period_starts(invoices: Iterable[Invoice]) -> Mapping[_Period, Sequence[datetime]]:
     """When the periods of subscriptions began, by their ends: as the lines have it that bill whole ones."""
-    starts: dict[_Period, datetime] = {}
+    starts: dict[_Period, list[datetime]] = {}
     for invoice in invoices:
         for line in invoice.lines:
             if not line.is_proration and line.period_start < line.period_end:
-                period = (line.subscription_id, line.period_end)
-                starts[period] = min(starts.get(period, line.period_start), line.period_start)
+                starts.setdefault((line.subscription_id, line.period_end), []).append(line.period_start)
     return starts
 
 

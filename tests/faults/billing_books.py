@@ -87,7 +87,7 @@ class Stripe:
         self.customers = {each["id"]: each for each in objects["customers"]}
         # One that is disputed is so once, whatever the bank says.
         self._disputes = {each["charge"]: each["status"] for each in objects["disputes"]}
-        self._began: dict[tuple[str, int], int] = {}
+        self._began: dict[tuple[str, int], set[int]] = defaultdict(set)
         for event in objects["events"]:
             self._note_period(event["data"]["object"])
 
@@ -101,10 +101,10 @@ class Stripe:
         return cls(objects)
 
     def _note_period(self, subscription: Object) -> None:
-        """Of each state that a subscription was ever in: when the period began that ends then."""
+        """Of each state that a subscription was ever in: when its period began and ended."""
         if subscription["object"] == "subscription":
             [item] = subscription["items"]["data"]
-            self._began[subscription["id"], item["current_period_end"]] = item["current_period_start"]
+            self._began[subscription["id"], item["current_period_end"]].add(item["current_period_start"])
 
     def books(self, customer: str, *, now: float) -> Books:
         """What a workspace should have that is this customer."""
@@ -167,7 +167,7 @@ class Stripe:
             given_back = [each for each in lines if each["amount"] < 0]
             if not billed or not given_back:
                 continue
-            began = self._began[subscription, end]
+            began = max(each for each in self._began[subscription, end] if each <= changed)
             more = _credits(billed) - _credits(given_back)
             left = more * (end - changed) // (end - began)
             if left > 0:

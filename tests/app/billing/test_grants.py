@@ -113,6 +113,14 @@ GRANTS: dict[str, tuple[Sequence[Invoice], dict[str, int]]] = {
         ],
         {"il_1": 5_000, "il_bill_price_growth_monthly": 10_000, "il_bill_price_scale_monthly": 23_750},
     ),
+    "an upgrade in a period that ends with a longer one": (
+        [
+            invoice(line("il_year", "price_starter_yearly", period_start=END - timedelta(days=365))),
+            invoice(line("il_month"), id="in_2"),
+            invoice(*change(MIDDLE, STARTER, GROWTH), id="in_3"),
+        ],
+        {"il_year": 60_000, "il_month": 5_000, "il_bill_price_growth_monthly": 10_000},
+    ),
     "two upgrades at once": (
         [REGULAR, invoice(*change(MIDDLE, STARTER, GROWTH), *change(MIDDLE, GROWTH, SCALE), id="in_2")],
         {"il_1": 5_000, "il_bill_price_growth_monthly": 57_500},
