@@ -8,8 +8,8 @@ from workflows import options
 from workflows.attributes import PROVIDER
 from workflows.contracts.billing import BillingActivities, CustomerRef, CustomerSynced, Synced
 
-# Temporal takes 10,000 signals of a run and then no more.
-_MOST_WAKES = 1_000
+# Temporal takes 10,000 signals of a run and then no more; and what they are replayed in, it must be done with in 2 s.
+_MOST_WAKES = 200
 # A look takes a second or two. One that takes longer waits for Stripe, or for a worker that calls it.
 _REMARKABLE_SECONDS = 5
 

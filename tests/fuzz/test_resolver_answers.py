@@ -20,7 +20,7 @@ from app.providers.adapters.dns import Dns
 from tests.fuzz.answers import ask
 from tests.providers.stubs import company
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
+EXAMPLES = 10 * int(os.environ.get("FUZZ_EXAMPLES", "2"))
 
 # In the form of a zone file. Some mean something, some are only long.
 RECORDS = {
