@@ -38,7 +38,7 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 # All that a provider can do wrong, to a chunk and to a job, and what it costs, and the lives of 200 customers of Stripe's:
-# a quarter of an hour.
+# twenty-five minutes.
 faults: setup
 	FAULTS=all $(BIN)/pytest -n 2 tests/app/enrichment/test_provider_faults.py tests/faults/test_outages.py \
 		tests/faults/test_billing_lives.py

@@ -56,7 +56,7 @@ class Subscriber:
 
 @dataclass
 class BillingScene:
-    """`steps` counts those that the lives have taken; `kills` those of workers, of which one runs at a time."""
+    """`steps` counts those that the lives have taken; `kills` those of workers."""
 
     installation: Installation
     stripe: StripeSandbox
@@ -69,18 +69,44 @@ class BillingScene:
     strangers: set[str] = field(default_factory=set)
     steps: int = 0
     kills: int = 0
-    _opened: AbstractContextManager[Process] = field(init=False)
+    _workers: list[AbstractContextManager[Process]] = field(default_factory=list)
 
     async def start_worker(self) -> None:
         """A real one; return when it is ready."""
-        self._opened = self.installation.worker()
+        opened = self.installation.worker()
         # Its start must not keep the emulator from answering, which is in this process.
-        await asyncio.to_thread(self._opened.__enter__)
+        await asyncio.to_thread(opened.__enter__)
+        self._workers.append(opened)
 
     def kill_worker(self) -> None:
-        """SIGKILL."""
-        self._opened.__exit__(None, None, None)
+        """SIGKILL to the one that lives longest; the others live on."""
+        self._workers.pop(0).__exit__(None, None, None)
         self.kills += 1
+
+    def stop_workers(self) -> None:
+        while self._workers:
+            self._workers.pop().__exit__(None, None, None)
+
+    async def kill_worker_amid_looks(self) -> None:
+        """As soon as somebody looks at customers."""
+        await self._until("billing_customers WHERE due_at <= now() AND seen_at = due_at", seconds=30)
+        self.kill_worker()
+
+    async def kill_worker_amid_reconciliation(self) -> None:
+        """As soon as one has begun."""
+        await self._until("billing_reconciliations WHERE finished_at IS NULL", seconds=30)
+        self.kill_worker()
+
+    async def until_delivered(self) -> None:
+        """Wait until no event is under way."""
+        async with asyncio.timeout(300):
+            # Its answer is long.
+            while (await self.stripe.control("GET", "/_stripe/deliveries"))["pending"]:
+                await asyncio.sleep(0.2)
+
+    async def until_looked(self) -> None:
+        """Wait until nobody is to look at any customer."""
+        await self._until("billing_customers WHERE due_at <= now()", seconds=300, there_is=False)
 
     async def open_lives(self, count: int, random: Random) -> None:
         """Workspaces whose owners open a page to buy a plan on, by our API; what they do there is up to them."""
@@ -118,12 +144,10 @@ class BillingScene:
 
         await asyncio.gather(*(go_on(each.life) for each in self.subscribers))
 
-    async def replace_worker_at(self, steps: int) -> None:
-        """Kill the worker once so many steps were taken, while it looks at customers, and start another."""
-        while self.steps < steps or not await self._looking():
+    async def until_taken(self, steps: int) -> None:
+        """Wait until the lives have taken so many steps in all."""
+        while self.steps < steps:
             await asyncio.sleep(0.005)
-        self.kill_worker()
-        await self.start_worker()
 
     async def reconcile(self) -> dict[str, Any]:
         """As an operator does it who triggers the schedule; what came of it."""
@@ -204,10 +228,15 @@ class BillingScene:
         assert page["status"] == "open", page
         return str(page["url"]).rpartition("/")[2]
 
-    async def _looking(self) -> bool:
-        query = text("SELECT EXISTS (SELECT FROM billing_customers WHERE due_at <= now() AND seen_at = due_at)")
-        async with self.platform.unscoped() as session:
-            return bool((await session.execute(query)).scalar_one())
+    async def _until(self, rows: str, *, seconds: float, there_is: bool = True) -> None:
+        """Wait until there is such a row, or none."""
+        query = text(f"SELECT EXISTS (SELECT FROM {rows})")
+        async with asyncio.timeout(seconds):
+            while True:
+                async with self.platform.unscoped() as session:
+                    if (await session.execute(query)).scalar_one() is there_is:
+                        return
+                await asyncio.sleep(0.005)
 
     async def _has_schedule(self) -> bool:
         wanted = f"{self.installation.prefix}reconcile-billing"
@@ -216,7 +245,7 @@ class BillingScene:
 
 @asynccontextmanager
 async def selling(database: Database, temporal: str, logs: Path) -> AsyncIterator[BillingScene]:
-    """With an API and a worker."""
+    """With an API, and no worker yet."""
     engines = [
         create_engine(SecretStr(url), DatabaseSettings(), application="test")
         for url in (database.app_url, database.platform_url, database.owner_url)
@@ -232,11 +261,10 @@ async def selling(database: Database, temporal: str, logs: Path) -> AsyncIterato
             await stripe.webhook(f"{api.url}/api/v1/billing/stripe/events")
             app, platform, owner = map(Sessions, engines)
             scene = BillingScene(installation, stripe, app, platform, owner, client, api.url)
-            await scene.start_worker()
             try:
                 yield scene
             finally:
-                scene.kill_worker()
+                scene.stop_workers()
     finally:
         opened.__exit__(None, None, None)
         await sandbox.close()
