@@ -64,6 +64,15 @@ async def sources(provider_settings: ProvidersSettings) -> AsyncIterator[Mapping
         yield opened
 
 
+@pytest.fixture
+async def patient_sources(provider_settings: ProvidersSettings) -> AsyncIterator[Mapping[str, GatedSource]]:
+    """With time limits that hundreds of calls at once do not reach on a busy machine."""
+    sections = {name: getattr(provider_settings, name) for name in ("website", "dns", "rdap")}
+    patient = {name: section.model_copy(update={"timeout_seconds": 20}) for name, section in sections.items()}
+    async with open_sources(provider_settings.model_copy(update=patient)) as opened:
+        yield opened
+
+
 Control = Callable[..., Awaitable[Any]]
 
 

@@ -221,11 +221,12 @@ async def test_a_miss_costs_what_it_says(sources: Sources, control: Control, nam
 
 
 @pytest.mark.parametrize("name", ["dns", "website"])
-async def test_five_hundred_dead_domains_open_no_circuit(sources: Sources, control: Control, name: str):
+async def test_five_hundred_dead_domains_open_no_circuit(patient_sources: Sources, control: Control, name: str):
     await control("PUT", f"/_options/{name}", hit_rate=0)
-    ended = await asyncio.gather(*(outcome(sources[name], company(f"dead-{n}.com")) for n in range(500)))
+    source = patient_sources[name]
+    ended = await asyncio.gather(*(outcome(source, company(f"dead-{n}.com")) for n in range(500)))
     assert {type(each) for each in ended} == {Unreachable}
-    assert sources[name].circuit().state == "closed"
+    assert source.circuit().state == "closed"
 
 
 @pytest.mark.parametrize("name", ["dns", "github", "rdap", *PAID, *OPEN_DATA])

@@ -33,7 +33,7 @@ async def delete(stack: Stack) -> WorkflowHandle[Any, Any]:
     return stack.client.get_workflow_handle(ids.close_workspace(str(stack.workspace_id)))
 
 
-async def closed(stack: Stack, *, seconds: float = 30) -> None:
+async def closed(stack: Stack, *, seconds: float = 60) -> None:
     """Until the workspace is marked as closed."""
     async with asyncio.timeout(seconds):
         while True:
