@@ -16,6 +16,7 @@ from app.db import Sessions, create_engine
 from app.mail.mailers import mailer_of
 from app.metrics import new_registry
 from app.outbox import service as outbox
+from app.outbox.relay import Relay
 from app.providers.adapters.webhooks import HttpDeliverer
 from app.providers.circuits import SharedCircuits
 from app.providers.payments import PaymentsApi
@@ -77,6 +78,18 @@ class Stack:
                 await asyncio.gather(*(each.shutdown() for each in workers))
                 for task in (*running, *background):
                     task.cancel()
+
+    async def relayed(self) -> int:
+        """Send what the outbox has, as a worker would that does nothing else; how much that was."""
+        relay = Relay(
+            self.resources.platform_sessions,
+            self.resources.platform_engine,
+            self.client,
+            self.resources.settings.outbox,
+            self.resources.settings.temporal,
+            new_registry(),
+        )
+        return await relay.deliver_due()
 
     async def job(self, job_id: UUID) -> dict[str, Any]:
         return await job_row(self.sessions, self.workspace_id, job_id)

@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.billing import repository
+from app.billing import sync_repository as syncs
 from app.billing.entitlements import Standing, next_look_at, standing
 from app.billing.facts import InvoiceFacts, SubscriptionFacts, by_payment_id, difference
 from app.billing.grants import Grant, clawed_back, grants_of, returned
 from app.billing.plans import Plans
-from app.billing.repository import Customer, Drift, StoredInvoice
+from app.billing.repository import Customer, StoredInvoice
 from app.billing.state import CustomerState
+from app.billing.sync_repository import Difference
 from app.credits import service as credits
 from app.db import Session
 from app.plan_limits import repository as plan_limits
@@ -91,7 +93,7 @@ async def apply(
     await repository.add_grants(session, workspace_id, invoices.granted)
     if customer.sync_id is not None:
         drift = [*_drift(state, customer, was, now_is), *_invoice_drift(had, invoices)]
-        await repository.add_drift(session, workspace_id, customer.sync_id, drift)
+        await syncs.add_drift(session, workspace_id, customer.sync_id, drift)
     had_plan = await plan_limits.plan(session, workspace_id) or plans.free.name
     await workspaces.set_plan(session, workspace_id, stands.plan.name)
     await _tell_subscriptions(session, workspace_id, changed, stands, had_plan)
@@ -157,28 +159,28 @@ def _drift(
     customer: Customer,
     was: Mapping[str, SubscriptionFacts],
     now_is: Sequence[SubscriptionFacts],
-) -> Iterator[Drift]:
+) -> Iterator[Difference]:
     if customer.is_deleted != state.customer.is_deleted:
         ours, theirs = customer.is_deleted, state.customer.is_deleted
-        yield Drift("customer", state.customer.id, {"is_deleted": ours}, {"is_deleted": theirs}, "updated")
+        yield Difference("customer", state.customer.id, {"is_deleted": ours}, {"is_deleted": theirs}, "updated")
     for each in now_is:
         if differing := difference(was.get(each.id), each):
-            yield Drift("subscription", each.id, *differing, "updated" if each.id in was else "added")
+            yield Difference("subscription", each.id, *differing, "updated" if each.id in was else "added")
 
 
-def _invoice_drift(had: Mapping[str, StoredInvoice], invoices: _Invoices) -> Iterator[Drift]:
+def _invoice_drift(had: Mapping[str, StoredInvoice], invoices: _Invoices) -> Iterator[Difference]:
     for each in invoices.changed:
         ours = had.get(each.facts.id)
         if differing := difference(ours.facts if ours else None, each.facts):
-            yield Drift("invoice", each.facts.id, *differing, "updated" if ours else "added")
+            yield Difference("invoice", each.facts.id, *differing, "updated" if ours else "added")
         before = ours or StoredInvoice(each.facts)
         if each.credits_granted != before.credits_granted:
             told = {"granted": before.credits_granted}, {"granted": each.credits_granted}
-            yield Drift("credits", each.facts.id, *told, "granted")
+            yield Difference("credits", each.facts.id, *told, "granted")
         if each.credits_clawed_back != before.credits_clawed_back:
             told = {"clawed_back": before.credits_clawed_back}, {"clawed_back": each.credits_clawed_back}
             is_more = each.credits_clawed_back > before.credits_clawed_back
-            yield Drift("credits", each.facts.id, *told, "clawed_back" if is_more else "given_back")
+            yield Difference("credits", each.facts.id, *told, "clawed_back" if is_more else "given_back")
 
 
 async def _tell_subscriptions(

@@ -2,13 +2,14 @@
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from app.billing import customer_repository as repository
 from app.billing import wake_repository
 from app.db import Sessions
 from app.providers.errors import Missing, StoredFailure
-from app.providers.payments import PaymentsApi
+from app.providers.payments import PaymentsApi, every
 from workflows import ids
 
 # How far the provider's clock may be from ours.
@@ -54,16 +55,10 @@ async def cancel_subscriptions(sessions: Sessions, payments: PaymentsApi, worksp
     ended = 0
     # Of a customer that the provider has forgotten it has no subscriptions.
     with suppress(Missing):
-        after = None
-        while True:
-            page = await payments.subscriptions(customer_id, after=after)
-            for subscription in page.items:
-                if subscription.ended_at is None:
-                    await payments.cancel_subscription(subscription.id)
-                    ended += 1
-            after = page.next
-            if after is None:
-                break
+        async for subscription in every(partial(payments.subscriptions, customer_id)):
+            if subscription.ended_at is None:
+                await payments.cancel_subscription(subscription.id)
+                ended += 1
     async with sessions.for_workspace(workspace_id) as session:
         await wake_repository.make_due(session, workspace_id)
     return ended
@@ -76,12 +71,7 @@ async def is_customer(sessions: Sessions, workspace_id: UUID) -> bool:
 
 
 async def _find(payments: PaymentsApi, workspace_id: UUID, since: datetime) -> str | None:
-    after = None
-    while True:
-        page = await payments.customers(since=since - _SKEW, after=after)
-        for customer in page.items:
-            if customer.workspace_id == workspace_id:
-                return customer.id
-        after = page.next
-        if after is None:
-            return None
+    async for customer in every(partial(payments.customers, since=since - _SKEW)):
+        if customer.workspace_id == workspace_id:
+            return customer.id
+    return None

@@ -1,10 +1,10 @@
 """Pages of the payment provider over HTTP: where a plan is bought, and where it is managed."""
 
-from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
 
 from app.auth.dependencies import caller
 from app.auth.permissions import Caller
@@ -14,11 +14,12 @@ from app.billing.errors import AlreadySubscribed, BillingNotConfigured, NoSubscr
 from app.billing.page_repository import PageRow, Wanted
 from app.billing.page_schemas import CheckoutIn, CheckoutSessionOut, PortalIn, PortalSessionOut
 from app.billing.plans import Plans
+from app.db import Sessions
 from app.deps import BODY_ERRORS, SessionsDep, SettingsDep, json_body, json_request
 from app.envelope import Envelope, envelope, errors
 from app.errors import Detail, InvalidRequest, Unavailable
 from app.idempotency import headers as idempotency
-from app.idempotency.answers import Remembered
+from app.idempotency.answers import Once, Remembered
 from app.idempotency.errors import IdempotencyInProgress, IdempotencyKeyReused
 from app.idempotency.headers import IdempotencyKey
 from app.idempotency.service import once
@@ -67,11 +68,8 @@ async def open_checkout_session(
         price_id=_price_of(plans, body),
         success_url=body.success_url or settings.billing.return_url,
     )
-    route = f"POST {router.prefix}/checkout-sessions"
-    first = once(caller.workspace_id, caller.id, route, idempotency_key, body.model_dump(mode="json"))
-    answer = _answer(request, caller, CheckoutSessionOut.of)
-    said, replayed = await pages.open_page(sessions, caller, wanted, answer, once=first, wait_seconds=wait_seconds)
-    return idempotency.answer(said, replayed=replayed)
+    first = _once(caller, wanted, body, idempotency_key)
+    return await _open(request, sessions, caller, wanted, CheckoutSessionOut, first, wait_seconds)
 
 
 @router.get(
@@ -116,11 +114,8 @@ async def open_portal_session(
     """
     pages.check_returns(settings.billing, return_url=body.return_url)
     wanted = Wanted("portal", return_url=body.return_url or settings.billing.return_url)
-    route = f"POST {router.prefix}/portal-sessions"
-    first = once(caller.workspace_id, caller.id, route, idempotency_key, body.model_dump(mode="json"))
-    answer = _answer(request, caller, PortalSessionOut.of)
-    said, replayed = await pages.open_page(sessions, caller, wanted, answer, once=first, wait_seconds=wait_seconds)
-    return idempotency.answer(said, replayed=replayed)
+    first = _once(caller, wanted, body, idempotency_key)
+    return await _open(request, sessions, caller, wanted, PortalSessionOut, first, wait_seconds)
 
 
 @router.get(
@@ -136,16 +131,28 @@ async def get_portal_session(
     return envelope(PortalSessionOut.of(page))
 
 
-def _answer(
-    request: Request, caller: Caller, shown: Callable[[PageRow], PortalSessionOut]
-) -> Callable[[PageRow], Remembered]:
+def _once(caller: Caller, wanted: Wanted, body: BaseModel, idempotency_key: str | None) -> Once | None:
+    route = f"POST {router.prefix}/{wanted.kind}-sessions"
+    return once(caller.workspace_id, caller.id, route, idempotency_key, body.model_dump(mode="json"))
+
+
+async def _open(
+    request: Request,
+    sessions: Sessions,
+    caller: Caller,
+    wanted: Wanted,
+    shape: type[PortalSessionOut],
+    first: Once | None,
+    wait_seconds: float,
+) -> Response:
     def answer(page: PageRow) -> Remembered:
         ids = {"workspace_id": str(caller.workspace_id), f"{page.kind}_session_id": str(page.id)}
         place = request.url_for(f"get_{page.kind}_session", **ids)
         status = 202 if page.status == "pending" else 201
-        return Remembered(status, {"Location": place.path}, shown(page).model_dump(mode="json"))
+        return Remembered(status, {"Location": place.path}, shape.of(page).model_dump(mode="json"))
 
-    return answer
+    said, replayed = await pages.open_page(sessions, caller, wanted, answer, once=first, wait_seconds=wait_seconds)
+    return idempotency.answer(said, replayed=replayed)
 
 
 def _price_of(plans: Plans, wanted: CheckoutIn) -> str:

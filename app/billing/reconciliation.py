@@ -23,7 +23,7 @@ from app.billing import events
 from app.billing import reconciliation_repository as repository
 from app.billing import sync_repository as syncs
 from app.billing.reconciliation_repository import FoundCustomer, Position
-from app.billing.repository import Drift, add_drift
+from app.billing.sync_repository import Difference
 from app.db import Session, Sessions
 from app.providers.errors import Missing
 from app.providers.payments import Page, PayingCustomer, PaymentsApi
@@ -170,8 +170,8 @@ class Comparison:
             if ours == found.id:
                 return True
             [sync_id] = await syncs.start(session, [workspace_id], reconciliation_id=reconciliation_id)
-            drift = Drift("customer", found.id, {"id": ours}, {"id": found.id}, "ignored")
-            await add_drift(session, workspace_id, sync_id, [drift])
+            second = Difference("customer", found.id, {"id": ours}, {"id": found.id}, "ignored")
+            await syncs.add_drift(session, workspace_id, sync_id, [second])
         log.warning("workspace has a second customer", workspace_id=str(workspace_id), customer_id=found.id)
         return False
 

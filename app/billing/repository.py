@@ -1,12 +1,11 @@
 """The SQL of what Stripe said last of a customer, and of what that granted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import JsonValue
 from sqlalchemy import ColumnElement, RowMapping, Table, func, insert, select, true, tuple_, update
 from sqlalchemy.dialects import postgresql
 
@@ -14,13 +13,12 @@ from app.billing.facts import InvoiceFacts, SubscriptionFacts
 from app.billing.grants import Grant
 from app.billing.models import (
     billing_customers,
-    billing_drift,
     billing_grants,
     billing_invoices,
     billing_subscriptions,
     billing_syncs,
 )
-from app.db import Session, new_id
+from app.db import Session
 
 _SUBSCRIPTION_COLUMNS = [billing_subscriptions.c[field.name] for field in fields(SubscriptionFacts)]
 _INVOICE_COLUMNS = [billing_invoices.c[field.name] for field in fields(InvoiceFacts)]
@@ -45,17 +43,6 @@ class StoredInvoice:
     credits_granted: int = 0
     credits_clawed_back: int = 0
     corrections: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """What differed. `ours` and `theirs`: as each has it, None where one has nothing; `reference` is Stripe's id."""
-
-    what: str
-    reference: str
-    ours: Mapping[str, JsonValue] | None
-    theirs: Mapping[str, JsonValue] | None
-    action: str
 
 
 async def customer(session: Session, workspace_id: UUID) -> Customer | None:
@@ -138,12 +125,6 @@ async def add_grants(session: Session, workspace_id: UUID, made: Sequence[Grant]
     if made:
         rows = [{"workspace_id": workspace_id, **asdict(grant)} for grant in made]
         await session.execute(insert(billing_grants).values(rows))
-
-
-async def add_drift(session: Session, workspace_id: UUID, sync_id: UUID, found: Sequence[Drift]) -> None:
-    rows = [{"workspace_id": workspace_id, "id": new_id(), "sync_id": sync_id, **asdict(drift)} for drift in found]
-    if rows:
-        await session.execute(insert(billing_drift), rows)
 
 
 async def _store(session: Session, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -5,10 +5,11 @@ often, nor which of them are lost. What was read is applied only while nobody ha
 at the same time, say because one was taken for dead, the later one is right.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from random import uniform
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from app.billing import event_repository as events
@@ -21,7 +22,7 @@ from app.billing.state import CustomerState
 from app.billing.wake_repository import Look
 from app.db import Sessions
 from app.providers.errors import CircuitOpen, Missing, ProviderError, RateLimited
-from app.providers.payments import Page, PayingCustomer, PaymentsApi
+from app.providers.payments import Page, PayingCustomer, PaymentsApi, every
 from app.settings import BillingSettings
 from app.workspaces import service as workspaces
 from workflows.contracts.billing import Synced
@@ -32,10 +33,6 @@ _LONGEST_PARK_SECONDS = 30.0
 _PAUSE = timedelta(minutes=5)
 
 Item = TypeVar("Item")
-
-
-class _List(Protocol[Item]):
-    def __call__(self, customer_id: str, *, after: str | None) -> Awaitable[Page[Item]]: ...
 
 
 async def sync(
@@ -110,19 +107,14 @@ async def _state(payments: PaymentsApi, customer_id: str) -> CustomerState:
     )
 
 
-async def _all(pages: _List[Item], customer: PayingCustomer) -> Sequence[Item]:
+async def _all(pages: Callable[..., Awaitable[Page[Item]]], customer: PayingCustomer) -> Sequence[Item]:
     """All that is listed; of a customer who was deleted, what still is."""
     items: list[Item] = []
-    after = None
-    while True:
-        try:
-            page = await pages(customer.id, after=after)
-        except Missing as error:
-            if customer.is_deleted:
-                return items
+    try:
+        async for item in every(partial(pages, customer.id)):
+            items.append(item)  # noqa: PERF401  # a comprehension that fails keeps nothing
+    except Missing as error:
+        if not customer.is_deleted:
             # Half a list would end what stands in the other half.
             raise SyncPostponed(f"{error.message}: the list became another while it was read", retry_after=1) from error
-        items += page.items
-        after = page.next
-        if after is None:
-            return items
+    return items

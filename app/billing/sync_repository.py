@@ -1,13 +1,13 @@
 """The SQL of comparisons of one workspace with what Stripe has, and of what differed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import RowMapping, select, text
+from sqlalchemy import RowMapping, insert, select, text
 
 from app.billing.models import billing_drift, billing_syncs
 from app.db import Session, new_id
@@ -30,8 +30,19 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
+class Difference:
     """What differed: `ours` and `theirs` as each had it, None where one had nothing; `reference` is Stripe's id."""
+
+    what: What
+    reference: str
+    ours: Mapping[str, JsonValue] | None
+    theirs: Mapping[str, JsonValue] | None
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A difference as it was recorded."""
 
     id: UUID
     what: What
@@ -101,6 +112,12 @@ async def start(
 async def add_empty(session: Session, workspace_id: UUID, sync_id: UUID) -> None:
     """A comparison that is done, of a workspace of which Stripe has nothing."""
     await session.execute(_ADD_EMPTY, {"workspace_id": workspace_id, "id": sync_id})
+
+
+async def add_drift(session: Session, workspace_id: UUID, sync_id: UUID, found: Sequence[Difference]) -> None:
+    rows = [{"workspace_id": workspace_id, "id": new_id(), "sync_id": sync_id, **asdict(each)} for each in found]
+    if rows:
+        await session.execute(insert(billing_drift), rows)
 
 
 async def finish(session: Session, workspace_id: UUID) -> None:

@@ -1,7 +1,7 @@
 """What billing needs of the payment provider, as types. The adapter implements it; billing imports only this and
 `errors`. The facts are Stripe's, whose names are kept: docs.stripe.com/api."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Literal, Protocol, TypeVar
@@ -25,6 +25,18 @@ class PayingCustomer:
     id: str
     workspace_id: UUID | None
     is_deleted: bool = False
+
+
+async def every(read: Callable[..., Awaitable[Page[Item]]]) -> AsyncIterator[Item]:
+    """All of a list of which ``read(after=…)`` reads a page. Raises what that raises."""
+    after = None
+    while True:
+        page = await read(after=after)
+        for item in page.items:
+            yield item
+        after = page.next
+        if after is None:
+            return
 
 
 SubscriptionStatus = Literal[

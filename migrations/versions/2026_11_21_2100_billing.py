@@ -31,7 +31,6 @@ TENANT_TABLES = {
     "billing_pages": ("SELECT, INSERT, UPDATE", "SELECT (workspace_id, id, created_at), DELETE"),
     "billing_syncs": ("SELECT, INSERT, UPDATE", "SELECT, INSERT, UPDATE"),
     "billing_drift": ("SELECT, INSERT", None),
-    "billing_usage_batches": ("SELECT, INSERT, UPDATE", "SELECT"),
 }
 
 # The API knows a customer before it knows the workspace, and stores what Stripe sent without a look at anything else:
@@ -124,7 +123,6 @@ def downgrade() -> None:
     op.execute(f"DROP FUNCTION {ADOPT_EVENTS_SIGNATURE}")
     op.execute(f"DROP FUNCTION {STORE_EVENT_SIGNATURE}")
     for table in (
-        "billing_usage_batches",
         "billing_drift",
         "billing_syncs",
         "billing_reconciliations",
@@ -377,33 +375,4 @@ def _tables() -> None:
     )
     op.create_index(
         op.f("ix_billing_drift_workspace_id_sync_id_id"), "billing_drift", ["workspace_id", "sync_id", "id"]
-    )
-    op.create_table(
-        "billing_usage_batches",
-        sa.Column("workspace_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("after_seq", sa.BigInteger(), nullable=False),
-        sa.Column("through_seq", sa.BigInteger(), nullable=False),
-        sa.Column("credits", sa.BigInteger(), nullable=False),
-        sa.Column("used_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("attempted_at", sa.DateTime(timezone=True)),
-        sa.Column("reported_at", sa.DateTime(timezone=True)),
-        sa.Column("error", sa.Text()),
-        sa.CheckConstraint("reported_at IS NULL OR error IS NULL", name=op.f("ck_billing_usage_batches_outcome")),
-        sa.CheckConstraint("credits > 0 AND through_seq > after_seq", name=op.f("ck_billing_usage_batches_range")),
-        sa.ForeignKeyConstraint(
-            ["workspace_id"],
-            ["billing_customers.workspace_id"],
-            name=op.f("fk_billing_usage_batches_billing_customers"),
-            ondelete="CASCADE",
-        ),
-        sa.PrimaryKeyConstraint("workspace_id", "id", name=op.f("pk_billing_usage_batches")),
-        sa.UniqueConstraint("workspace_id", "after_seq", name=op.f("uq_billing_usage_batches_workspace_id_after_seq")),
-    )
-    op.create_index(
-        "ix_billing_usage_batches_unreported",
-        "billing_usage_batches",
-        ["workspace_id", "used_at"],
-        postgresql_where=sa.text("reported_at IS NULL AND error IS NULL"),
     )

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "plan_limits"
-down_revision = "billing"
+down_revision = "billing_usage"
 branch_labels = None
 depends_on = None
 

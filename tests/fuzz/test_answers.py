@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from app.provider_settings import ProvidersSettings
 from app.providers.gate import Adapter
 from app.providers.ports import Entity, Found, Query
 from app.providers.registry import ADAPTERS
-from tests.fuzz.answers import HTML_TYPE, JSON_TYPE, Json, Said, Vendor, ask, mutated, vendor
+from tests.fuzz.answers import HTML_TYPE, JSON_TYPE, Json, Said, Vendor, ask, mutated
 
 STATUSES = (200,) * 12 + (201, 202, 222, 301, 400, 401, 402, 403, 404, 409, 410, 422, 429, 451, 500, 502, 503)
 CONTENT_TYPES = (HTML_TYPE, "text/plain", "application/json; charset=utf-16", "application/problem+json", "")
@@ -99,19 +99,6 @@ def tried(provider: str) -> settings:
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-@pytest.fixture(scope="module")
-def server(loop: asyncio.Runner) -> Iterator[Vendor]:
-    running = vendor()
-    yield loop.run(running.__aenter__())
-    loop.run(running.__aexit__(None, None, None))
 
 
 def new_adapter(document: Document, server: Vendor) -> Adapter:

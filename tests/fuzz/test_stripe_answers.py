@@ -19,7 +19,7 @@ from app.provider_settings import StripeSettings
 from app.providers.adapters.stripe import Stripe
 from app.providers.errors import ProviderError
 from app.providers.payments import Page, PayingCustomer
-from tests.fuzz.answers import HTML_TYPE, JSON_TYPE, Json, Said, Vendor, mutated, vendor
+from tests.fuzz.answers import HTML_TYPE, JSON_TYPE, Json, Said, Vendor, mutated
 
 STATUSES = (200,) * 12 + (301, 400, 401, 402, 403, 404, 409, 424, 429, 500, 503)
 EXAMPLES = 10 * int(os.environ.get("FUZZ_EXAMPLES", "10"))
@@ -117,19 +117,6 @@ CALLS: Mapping[str, Callable[[Stripe], Awaitable[object]]] = {
     ),
     "/cus_1": lambda stripe: stripe.find_customer("cus_1"),
 }
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-@pytest.fixture(scope="module")
-def server(loop: asyncio.Runner) -> Iterator[Vendor]:
-    running = vendor()
-    yield loop.run(running.__aenter__())
-    loop.run(running.__aexit__(None, None, None))
 
 
 @pytest.fixture

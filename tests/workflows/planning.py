@@ -3,12 +3,10 @@
 import asyncio
 from uuid import UUID
 
-from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from temporalio.service import RPCError, RPCStatusCode
 
 from app.db import Session
-from app.outbox.relay import Relay
 from tests.stack import Stack
 
 _LOCK = text("SELECT FROM enrichment_jobs WHERE id = :job_id FOR UPDATE")
@@ -30,17 +28,8 @@ async def no_plan_at_hand(stack: Stack, job_id: UUID) -> None:
 
 async def start_and_wake(stack: Stack) -> None:
     """Have a start and the wake that follows it reach Temporal before any worker is there."""
-    resources = stack.resources
-    relay = Relay(
-        resources.platform_sessions,
-        resources.platform_engine,
-        resources.temporal,
-        resources.settings.outbox,
-        resources.settings.temporal,
-        CollectorRegistry(),
-    )
     for _ in range(2):
-        assert await relay.deliver_due() == 1
+        assert await stack.relayed() == 1
 
 
 async def is_started(stack: Stack, job_id: UUID) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
-from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
@@ -18,7 +17,6 @@ from app.enrichment import erasures
 from app.enrichment.erasure_repository import Erasure
 from app.enrichment.traces import Trace
 from app.idempotency.answers import Remembered
-from app.outbox.relay import Relay
 from tests.builders import make_job, violations
 from tests.contents import mentions
 from tests.fakes import FakeSource
@@ -58,20 +56,6 @@ async def done(stack: Stack, erasure_id: UUID, *, seconds: float = 30) -> Erasur
 
 def handle_of(client: Client, erasure_id: UUID) -> WorkflowHandle[Any, Any]:
     return client.get_workflow_handle(ids.erasure(str(erasure_id)))
-
-
-async def relayed(stack: Stack) -> None:
-    """Send what the outbox has, as a worker would that does nothing else."""
-    resources = stack.resources
-    relay = Relay(
-        resources.platform_sessions,
-        resources.platform_engine,
-        resources.temporal,
-        resources.settings.outbox,
-        resources.settings.temporal,
-        CollectorRegistry(),
-    )
-    assert await relay.deliver_due() > 0
 
 
 async def test_an_erasure_ends_and_its_history_names_nobody(database: Database, temporal_server: str):
@@ -114,7 +98,7 @@ async def test_a_job_that_runs_goes_on_without_whom_is_erased(database: Database
 async def test_an_erasure_whose_workflow_was_terminated_is_started_again(database: Database, temporal_server: str):
     async with open_stack(database, temporal_server, [FakeSource()]) as stack:
         erasure_id = await begin(stack)
-        await relayed(stack)
+        assert await stack.relayed() > 0
         await handle_of(stack.client, erasure_id).terminate("an operator")
 
         async with stack.worker():
