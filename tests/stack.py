@@ -100,14 +100,14 @@ class Stack:
         async with self.sessions.for_workspace(self.workspace_id) as session:
             await outbox.wake(session, self.workspace_id, ids.enrichment_job(str(job_id)))
 
-    async def until(self, job_id: UUID, reached: Callable[[dict[str, Any]], bool], *, seconds: float = 20) -> Any:
+    async def until(self, job_id: UUID, reached: Callable[[dict[str, Any]], bool], *, seconds: float = 60) -> Any:
         """Look at the job's row until it is as wanted."""
         async with asyncio.timeout(seconds):
             while not reached(job := await self.job(job_id)):
                 await asyncio.sleep(0.02)
             return job
 
-    async def until_waiting(self, job_id: UUID, *, seconds: float = 20) -> None:
+    async def until_waiting(self, job_id: UUID, *, seconds: float = 60) -> None:
         """Wait until the job waits for a provider."""
         query = text("SELECT count(*) FROM enrichment_job_providers WHERE job_id = :id AND waiting_until IS NOT NULL")
         async with asyncio.timeout(seconds):
@@ -117,7 +117,7 @@ class Stack:
                         return
                 await asyncio.sleep(0.02)
 
-    async def until_finished(self, job_id: UUID, *, seconds: float = 20) -> dict[str, Any]:
+    async def until_finished(self, job_id: UUID, *, seconds: float = 60) -> dict[str, Any]:
         job = await self.until(job_id, lambda row: row["finished_at"] is not None, seconds=seconds)
         return dict(job)
 

@@ -108,11 +108,11 @@ class StripeSandbox:
         """An endpoint for all events."""
         await self.control("PUT", "/_stripe/webhook", {"url": url, "secret": secret})
 
-    async def settle(self, *, seconds: float = 20) -> None:
+    async def settle(self, *, seconds: float = 60) -> None:
         """Return when no event is under way any more."""
         await self.until(lambda said: said["pending"] == 0, seconds=seconds)
 
-    async def until(self, reached: Callable[[Any], bool], *, seconds: float = 20) -> Any:
+    async def until(self, reached: Callable[[Any], bool], *, seconds: float = 60) -> Any:
         """Look at the deliveries until they are as wanted."""
         async with asyncio.timeout(seconds):
             while not reached(said := await self.control("GET", "/_stripe/deliveries")):

@@ -53,6 +53,9 @@ outage_waits = Table(
     # As they were when it last parked.
     Column("records", BigInteger, nullable=False),
     Column("credits_held", BigInteger, nullable=False),
+    # The same of the park with which most waited.
+    Column("most_records", BigInteger, nullable=False),
+    Column("most_credits_held", BigInteger, nullable=False),
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True)),
     # Whether the workspace was told of the outage's end.

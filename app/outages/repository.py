@@ -42,7 +42,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What waits in an outage `now`, and all that waited in it at some time, each with its figures of its last park."""
+    """What waits in an outage `now`, as of its last park, and all that waited in it at some time, at its most."""
 
     now: Waiting = Waiting()
     ever: Waiting = Waiting()
@@ -94,10 +94,14 @@ _JOIN = text(f"""
         WHERE w.workspace_id = :workspace_id AND w.reference_id = :reference_id AND w.process = :process
           AND w.ended_at IS NULL AND w.outage_id <> o.id AND earlier.id = w.outage_id AND earlier.provider = :provider
     ), joined AS (
-        INSERT INTO outage_waits (workspace_id, reference_id, process, outage_id, records, credits_held)
-        SELECT :workspace_id, :reference_id, :process, o.id, :records, :credits_held FROM o
+        INSERT INTO outage_waits AS w (
+            workspace_id, reference_id, process, outage_id, records, credits_held, most_records, most_credits_held
+        )
+        SELECT :workspace_id, :reference_id, :process, o.id, :records, :credits_held, :records, :credits_held FROM o
         ON CONFLICT (workspace_id, reference_id, process, outage_id) DO UPDATE
-        SET records = excluded.records, credits_held = excluded.credits_held, ended_at = NULL
+        SET records = excluded.records, credits_held = excluded.credits_held, ended_at = NULL,
+            most_records = greatest(w.most_records, excluded.records),
+            most_credits_held = greatest(w.most_credits_held, excluded.credits_held)
         RETURNING xmax = 0 AS is_new
     )
     SELECT {_OUTAGE}, joined.is_new FROM o, joined
@@ -129,7 +133,8 @@ _OWN_TOTALS = text("""
     SELECT outage_id, count(*) FILTER (WHERE ended_at IS NULL) AS jobs,
            coalesce(sum(records) FILTER (WHERE ended_at IS NULL), 0)::bigint AS records,
            coalesce(sum(credits_held) FILTER (WHERE ended_at IS NULL), 0)::bigint AS credits_held,
-           count(*) AS all_jobs, sum(records)::bigint AS all_records, sum(credits_held)::bigint AS all_credits_held
+           count(*) AS all_jobs, sum(most_records)::bigint AS all_records,
+           sum(most_credits_held)::bigint AS all_credits_held
     FROM outage_waits WHERE workspace_id = :workspace_id AND outage_id = ANY(CAST(:outages AS uuid[]))
     GROUP BY outage_id
 """)

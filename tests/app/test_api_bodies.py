@@ -217,7 +217,7 @@ async def answer_unread(app: FastAPI, path: str, headers: dict[str, str], length
 
 
 async def test_an_upload_of_a_stranger_is_refused_over_a_socket_before_it_is_sent(app: FastAPI, tenant: Tenant):
-    async with serving(app) as port, asyncio.timeout(5):
+    async with serving(app) as port, asyncio.timeout(30):
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
         head = f"POST {tenant.path}/things/upload HTTP/1.1\r\nHost: x\r\nContent-Length: {100 * 1024**2}\r\n"
         writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())

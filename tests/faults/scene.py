@@ -54,7 +54,7 @@ class Scene:
             assert answer.status == 200, await answer.text()
 
     async def until_called(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(await self.calls()) < count:
                 await asyncio.sleep(0.02)
 

@@ -30,7 +30,7 @@ async def start(scene: Scene, salt: str) -> UUID:
 async def until_open(scene: Scene) -> None:
     """Wait until it is stored that the circuit is open."""
     query = text("SELECT count(*) FROM provider_health WHERE provider = 'hunter' AND circuit = 'open'")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with scene.sessions.unscoped() as session:
                 if (await session.execute(query)).scalar_one():
@@ -41,7 +41,7 @@ async def until_open(scene: Scene) -> None:
 async def until_waiting(scene: Scene, job_id: UUID) -> None:
     """Wait until the job waits for the provider."""
     query = text("SELECT count(*) FROM enrichment_job_providers WHERE job_id = :id AND waiting_until IS NOT NULL")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with scene.sessions.for_workspace(scene.workspace_id) as session:
                 if (await session.execute(query, {"id": job_id})).scalar_one():

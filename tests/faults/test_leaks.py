@@ -174,7 +174,7 @@ async def tell(scene: Scene) -> list[bytes]:
         path = f"/webhooks/{made['data']['id']}"
         for error in (None, "gone"):
             _, told = await scene.send("POST", f"{path}/test")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (found := told["data"])["state"] == "pending":
                     await asyncio.sleep(0.1)
                     _, told = await scene.send("GET", f"{path}/deliveries/{found['id']}")
@@ -203,7 +203,7 @@ async def tell(scene: Scene) -> list[bytes]:
 
 async def histories(client: Client, workspace_id: object) -> list[str]:
     """Of every workflow of the workspace, as soon as Temporal lists them all."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             listed = [each async for each in client.list_workflows(f"WorkspaceId = '{workspace_id}'")]
             if len(listed) >= WORKFLOWS:

@@ -74,7 +74,7 @@ async def redrive_under_kills(
             assert 0 < (await results(scene)).get("pending", 0) < items, "it was not in the middle"
         with scene.installation.worker():
             await until_redriven(scene, items, seconds=120)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (await one(scene, "SELECT finished_at FROM dead_letter_redrives")).finished_at:
                     await asyncio.sleep(0.02)
 

@@ -84,6 +84,8 @@ def rows_of(workspace_id: UUID) -> dict[str, dict[str, Any]]:
             "reference_id": job_id,
             "records": 1,
             "credits_held": 2,
+            "most_records": 1,
+            "most_credits_held": 2,
         },
         "events": {**mine, "id": event_id, "type": "credits.low", "data": {"available": 10}},
         "webhook_endpoints": {

@@ -143,14 +143,14 @@ class Cluster:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something holds; five seconds are the patience."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 
 
 async def found(look: Callable[[], Awaitable[CircuitRow]], is_it: Callable[[CircuitRow], bool]) -> CircuitRow:
     """Look until what is wanted is there; five seconds are the patience."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not is_it(row := await look()):
             await asyncio.sleep(0.005)
     return row

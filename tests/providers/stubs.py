@@ -153,6 +153,6 @@ def _body_length(head: str) -> int:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop turn until something holds; the test's own time limit is the patience."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)

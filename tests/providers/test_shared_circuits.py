@@ -127,7 +127,7 @@ async def test_a_cancelled_probe_lets_another_process_try(cluster: Cluster):
                 return False
             return True
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not await is_answered():
                 await asyncio.sleep(0.005)
         await cluster.all_are("closed")
@@ -195,7 +195,7 @@ async def test_who_lost_the_listening_connection_adopts_what_is_stored_when_it_i
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE application_name = 'holdfast deaf' AND datname = current_database()"
                 )
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     while not (await session.execute(query)).all():
                         await asyncio.sleep(0.01)
             await one.fail()
@@ -252,7 +252,7 @@ async def test_held_open_by_hand_it_stays_open_past_its_time_until_it_is_closed_
         began = monotonic()
         await cluster.steer("open")
         await cluster.all_are("open")
-        assert monotonic() - began < 0.5
+        assert monotonic() - began < 2
         await cluster.pass_time(10 * RESET_SECONDS)
         for process in (one, another):
             with pytest.raises(CircuitOpen) as refused:

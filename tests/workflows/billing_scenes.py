@@ -59,13 +59,13 @@ class Scene:
         while not await waker.wake_waiting():
             await asyncio.sleep(0.02)
 
-    async def until_applied(self, *, seconds: float = 20) -> None:
+    async def until_applied(self, *, seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while {*await self.syncing.events()} != {"applied"}:
                 await asyncio.sleep(0.02)
 
     async def until_asked(self, calls: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.payments.calls) < calls:
                 await asyncio.sleep(0.02)
 

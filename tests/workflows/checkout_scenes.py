@@ -71,7 +71,7 @@ class Asking:
             found = (await session.execute(text("SELECT closed_at FROM workspaces"))).scalar_one()
         return found is not None
 
-    async def until_closed(self, *, seconds: float = 20) -> None:
+    async def until_closed(self, *, seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not await self.is_closed():
                 await asyncio.sleep(0.02)

@@ -21,7 +21,7 @@ async def no_plan_at_hand(stack: Stack, job_id: UUID) -> None:
     """Hold on to the job's row for longer than a plan may take at hand; return when it is made elsewhere."""
     async with stack.owner.unscoped() as session:
         await lock(session, job_id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "plan_enrichment" not in await _pending(stack, job_id):
                 await asyncio.sleep(0.05)
 

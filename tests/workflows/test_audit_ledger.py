@@ -20,7 +20,7 @@ from workflows.contracts.ledger import LedgerAudit
 async def schedule_of(stack: Stack) -> ScheduleHandle:
     """The schedule, once the worker has made it."""
     name = stack.resources.settings.temporal.task_queue_prefix + "audit-ledger"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if name in [each.id async for each in await stack.client.list_schedules()]:
                 return stack.client.get_schedule_handle(name)
@@ -32,7 +32,7 @@ async def audit(stack: Stack) -> LedgerAudit:
     schedule = await schedule_of(stack)
     seen = len((await schedule.describe()).info.recent_actions)
     await schedule.trigger()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(actions := (await schedule.describe()).info.recent_actions) == seen:
             await asyncio.sleep(0.02)
     started: Any = actions[-1].action

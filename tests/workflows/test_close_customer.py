@@ -31,7 +31,7 @@ def is_cancelled(asking: Asking, subscription_id: str = "sub_1") -> bool:
 
 
 async def until_asked(asking: Asking, method: str, times: int = 1) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(asking.payments.made(method)) < times:
             await asyncio.sleep(0.02)
 
@@ -107,7 +107,7 @@ async def test_what_is_bought_on_a_page_that_outlived_the_workspace_is_cancelled
         stack = asking.stack
         platform = stack.resources.platform_sessions
         await Syncing(stack.sessions, platform, stack.owner, asking.payments, stack.workspace_id, customer_id).hear()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not is_cancelled(asking, "sub_2"):
                 await asyncio.sleep(0.02)
         await asking.until_closed()

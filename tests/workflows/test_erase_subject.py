@@ -45,7 +45,7 @@ async def begin(stack: Stack, domain: str = WHOM) -> UUID:
     return begun[0].id
 
 
-async def done(stack: Stack, erasure_id: UUID, *, seconds: float = 30) -> Erasure:
+async def done(stack: Stack, erasure_id: UUID, *, seconds: float = 60) -> Erasure:
     async with asyncio.timeout(seconds):
         while True:
             erasure = await erasures.get_erasure(stack.sessions, stack.workspace_id, erasure_id)
@@ -121,7 +121,7 @@ async def test_an_erasure_goes_on_after_its_worker_was_killed_in_the_middle(
         with psycopg.connect(database.owner_url.replace("+psycopg", "")) as other:
             other.execute("SELECT FROM enrichment_jobs WHERE id = %s FOR UPDATE", (second,))
             with installation.worker() as worker:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     while await _erased(stack, first) == 0:
                         await asyncio.sleep(0.02)
                 worker.kill()

@@ -114,7 +114,7 @@ async def test_nothing_is_opened_for_a_workspace_that_was_deleted_meanwhile(aski
     page = await asking.ask(wait_seconds=0)
     await asking.delete_workspace()
     async with asking.stack.worker():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 async with asking.stack.sessions.for_workspace(asking.stack.workspace_id) as session:
                     query = text("SELECT status, error FROM billing_pages WHERE id = :id")

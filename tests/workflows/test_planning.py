@@ -41,7 +41,7 @@ async def test_a_job_that_is_cancelled_meanwhile_is_settled(database: Database, 
         job_id = await make_job(stack.sessions, stack.workspace_id, DOMAINS, [FakeSource()])
         async with stack.owner.unscoped() as session:
             await lock(session, job_id)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not await is_started(stack, job_id):
                     await asyncio.sleep(0.02)
             await stack.workflow(job_id).cancel()
@@ -109,7 +109,7 @@ async def test_what_is_wanted_before_its_lookup_begins_is_heeded(database: Datab
         job_id = await make_job(stack.sessions, stack.workspace_id, ["a.com"], [source])
         await wish(stack.sessions, stack.workspace_id, job_id, "cancelled")
         async with stack.worker():
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not await is_looked_up_again(stack, job_id):
                     await asyncio.sleep(0.05)
             await stack.wake(job_id, "cancelled")

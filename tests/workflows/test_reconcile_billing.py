@@ -117,7 +117,7 @@ async def test_there_is_a_schedule_where_there_is_billing_and_one_of_usage_where
         ({}, set[str]()),
     ):
         async with keeping(scene.stack, change):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await schedules(scene.stack) != wanted:
                     await asyncio.sleep(0.05)
 

@@ -46,7 +46,7 @@ async def rows(stack: Stack, query: str) -> list[dict[str, Any]]:
         return [dict(row) for row in (await session.execute(text(query))).mappings()]
 
 
-async def until(stack: Stack, query: str, reached: Any, *, seconds: float = 20) -> list[dict[str, Any]]:
+async def until(stack: Stack, query: str, reached: Any, *, seconds: float = 60) -> list[dict[str, Any]]:
     async with asyncio.timeout(seconds):
         while not reached(found := await rows(stack, query)):
             await asyncio.sleep(0.02)

@@ -129,7 +129,7 @@ async def test_while_stripe_is_away_the_run_says_that_it_waits_for_it(scene: Sce
     scene.payments.before = lambda _: CircuitOpen("stripe", "the circuit is open", retry_after=1)
     async with scene.stack.worker():
         await scene.syncing.hear()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await scene.waits_for() != ["stripe"]:
                 await asyncio.sleep(0.05)
         [pending] = (await scene.workflow.describe()).raw_description.pending_activities
@@ -141,7 +141,7 @@ async def test_while_stripe_is_away_the_run_says_that_it_waits_for_it(scene: Sce
         scene.payments.before = lambda _: None
         await scene.until_applied()
         await scene.workflow.result()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await scene.waits_for():
                 await asyncio.sleep(0.05)
     assert await scene.syncing.granted() == [100_000, 5000]
@@ -203,7 +203,7 @@ class Other:
     async def until_it_says(self, word: str) -> None:
         """The SDK says something there too."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (await self.process.stdout.readline()).decode().strip() != word:
                 assert self.process.returncode is None, "the worker ended"
 

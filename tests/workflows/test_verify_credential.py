@@ -77,7 +77,7 @@ async def scene(database: Database, temporal_server: str) -> AsyncIterator[Scene
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.02)
 

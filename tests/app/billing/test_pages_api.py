@@ -108,7 +108,7 @@ async def test_a_page_that_is_not_open_yet_is_a_resource_already(billing: Billin
 
 async def test_a_page_that_opens_while_its_caller_waits_is_answered_with_its_address(billing: Billing):
     waiting = asyncio.create_task(billing.checkout(wait_seconds=20))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         query = "SELECT id FROM billing_pages WHERE workspace_id = :workspace_id"
         while not (found := await billing.execute(query)):
             await asyncio.sleep(0.01)

@@ -278,7 +278,7 @@ async def test_of_two_at_the_same_page_one_goes_on(scene: Syncing):
     ref = await begun(scene)
     scene.payments.gate.clear()
     both = [asyncio.create_task(comparison(scene).go_on(ref)) for _ in range(2)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(scene.payments.made("customers")) < 2:
             await asyncio.sleep(0.01)
     scene.payments.gate.set()

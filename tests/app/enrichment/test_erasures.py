@@ -106,7 +106,7 @@ async def test_records_without_an_end_get_one_and_no_call_on_its_way_brings_them
         source = apollo()
         source.gate.clear()
         working = asyncio.create_task(api.work(job_id, source, end=False))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(source.calls) < 4:
                 await asyncio.sleep(0.01)
 

@@ -22,7 +22,7 @@ async def look_up(api: JobsApi, body: object, *, key: str | None = None) -> http
 
 async def started_job(api: JobsApi) -> str:
     """The job that a lookup under way has started."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (jobs := await api.rows("SELECT id FROM enrichment_jobs WHERE finished_at IS NULL")):
             await asyncio.sleep(0.01)
     return str(jobs[0]["id"])
@@ -122,7 +122,7 @@ async def test_whoever_waits_holds_no_connection(shared_database: Database):
     """Thirty wait, and the API has three connections: two for its transactions, one that listens for all."""
     async with jobs_api(shared_database, database={"pool_size": 3}) as api:
         waiting = [asyncio.create_task(look_up(api, ONE | {"wait_seconds": 20})) for _ in range(30)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(await api.rows("SELECT id FROM enrichment_jobs")) < 30:
                 await asyncio.sleep(0.02)
         answered = await api.get()
@@ -142,7 +142,7 @@ async def test_a_lost_connection_loses_no_answer(shared_database: Database):
             SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
             WHERE datname = current_database() AND query LIKE 'LISTEN holdfast_enrichment%' AND state = 'idle'
         """
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await api.rows(query):
                 await asyncio.sleep(0.01)
         await api.work(job_id, knows(name="Acme"))

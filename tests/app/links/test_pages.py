@@ -40,7 +40,7 @@ async def api(database: Database, mail: Path) -> AsyncIterator[tuple[str, httpx.
 
 async def token_in(mail: Path) -> str:
     """What the link of the newest mail carries."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (files := sorted(mail.glob("*.eml"))):
             await asyncio.sleep(0.02)
     found = re.search(r"#token=([\w-]{43})\s", files[-1].read_text())
@@ -117,7 +117,7 @@ class Browser:
         await self.until("document.readyState === 'complete' && document.querySelector('#outcome') !== null")
 
     async def until(self, condition: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self.evaluate(condition):
                 await asyncio.sleep(0.05)
 
@@ -145,7 +145,7 @@ async def browser() -> AsyncIterator[Browser]:
         )
         try:
             port_file = Path(profile) / "DevToolsActivePort"
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not port_file.exists() or "\n" not in port_file.read_text():
                     await asyncio.sleep(0.05)
             port = port_file.read_text().splitlines()[0]

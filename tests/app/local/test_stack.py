@@ -21,7 +21,7 @@ from tests.app.local.stacks import PARTS, get, mark, marks, stack_in
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.02)
 

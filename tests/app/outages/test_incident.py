@@ -72,7 +72,7 @@ async def working(database: Database, temporal_server: str, sandbox: Sandbox) ->
                     task.cancel()
 
 
-async def until(look: Callable[[], Awaitable[Any]], *, seconds: float = 30) -> Any:
+async def until(look: Callable[[], Awaitable[Any]], *, seconds: float = 60) -> Any:
     """What `look` finds, as soon as it finds something."""
     async with asyncio.timeout(seconds):
         while not (found := await look()):

@@ -132,7 +132,7 @@ async def test_a_command_that_waits_for_another_follows_it_at_once(database: Dat
     async with open_stack(database, temporal_server, []) as stack:
         running = asyncio.create_task(relay(stack, settings=OutboxSettings(poll_seconds=60)).run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not await stack.resources.platform_sessions.read(listening, {}):
                     await asyncio.sleep(0.02)
                 async with stack.sessions.for_workspace(stack.workspace_id) as session:
@@ -153,7 +153,7 @@ async def test_a_command_is_delivered_as_soon_as_it_is_committed(database: Datab
         running = asyncio.create_task(relay(stack, settings=lazy).run())
         try:
             await make_job(stack.sessions, stack.workspace_id, ["one.com"], [source])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while await commands(stack):
                     await asyncio.sleep(0.02)
         finally:

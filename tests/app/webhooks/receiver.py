@@ -57,7 +57,7 @@ class Receiver:
         """How often each event came."""
         return Counter(each.event_id for each in self.received)
 
-    async def until(self, count: int, *, seconds: float = 20) -> list[Received]:
+    async def until(self, count: int, *, seconds: float = 60) -> list[Received]:
         """What came, once it is so many POSTs."""
         async with asyncio.timeout(seconds):
             while len(self.received) < count:

@@ -81,7 +81,7 @@ class Scene:
         return row
 
     async def until(
-        self, reached: Callable[[Sequence[dict[str, Any]]], bool], *, seconds: float = 20
+        self, reached: Callable[[Sequence[dict[str, Any]]], bool], *, seconds: float = 60
     ) -> list[dict[str, Any]]:
         """The deliveries, once they are as wanted."""
         async with asyncio.timeout(seconds):
@@ -89,10 +89,10 @@ class Scene:
                 await asyncio.sleep(0.02)
             return found
 
-    async def until_ended(self, *, seconds: float = 20) -> list[dict[str, Any]]:
+    async def until_ended(self, *, seconds: float = 60) -> list[dict[str, Any]]:
         return await self.until(lambda found: all(each["state"] != "pending" for each in found), seconds=seconds)
 
-    async def until_attempted(self, count: int, *, seconds: float = 20) -> list[dict[str, Any]]:
+    async def until_attempted(self, count: int, *, seconds: float = 60) -> list[dict[str, Any]]:
         """The attempts, once so many are stored."""
         async with asyncio.timeout(seconds):
             while len(found := await self.attempts()) < count:

@@ -34,7 +34,7 @@ async def scene(database: Database, temporal_server: str, mails: Path) -> AsyncI
 
 async def until_disabled(scene: Scene, mails: Path) -> email.message.EmailMessage:
     """The mail that says so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (written := list(mails.glob("*.eml"))):
             await asyncio.sleep(0.02)
     await scene.until_ended()
@@ -49,11 +49,11 @@ async def test_a_dead_endpoint_gets_a_few_calls_and_then_a_probe_after_each_paus
         await scene.tell(*range(200))
         await scene.until(lambda found: any(each["claimed_at"] for each in found))
         await scene.until_attempted(5)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (standing := await scene.standing(endpoint_id))["paused_until"] is None:
                 await asyncio.sleep(0.02)
         # Those that were under way with the fifth may have ended after it.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (standing := await scene.standing(endpoint_id))["watched_until"] is not None:
                 await asyncio.sleep(0.02)
         first = len(receiver.received)
@@ -68,7 +68,7 @@ async def test_a_dead_endpoint_gets_a_few_calls_and_then_a_probe_after_each_paus
             )
             await scene.execute("UPDATE webhook_deliveries SET claimed_at = NULL WHERE state = 'pending'")
             await receiver.until(first + probes)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while (standing := await scene.standing(endpoint_id))["paused_until"] is None:
                     await asyncio.sleep(0.02)
             assert len(receiver.received) == first + probes

@@ -13,7 +13,7 @@ from tests.app.webhooks.scene import Scene
 
 
 async def until_letter(scene: Scene, state: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = await scene.rows("SELECT * FROM dead_letters")
             if [each["state"] for each in found] == [state]:
@@ -31,7 +31,7 @@ async def redrive(scene: Scene) -> UUID:
 
 
 async def until_items(scene: Scene, redrive_id: UUID) -> list[tuple[str, str | None]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             query = "SELECT result, reason FROM dead_letter_redrive_items WHERE redrive_id = :id"
             found = [(each["result"], each["reason"]) for each in await scene.rows(query, id=redrive_id)]

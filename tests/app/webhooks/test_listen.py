@@ -97,7 +97,7 @@ async def test_an_event_that_is_committed_after_later_ones_is_told(served: Serve
             await publish(session, served.tenant.workspace_id, "credits.low", {"available": 1})
             await served.tell(2)
             assert (await anext(told))["data"] == {"available": 2}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await anext(told))["data"] == {"available": 1}
 
 

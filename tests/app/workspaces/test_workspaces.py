@@ -29,7 +29,7 @@ async def rows(database: Database, query: str, **parameters: object):
 async def until_blocked(owner: Sessions) -> None:
     """Until somebody waits for a lock on this server, which is this test process's own."""
     query = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with owner.unscoped() as session:
                 if (await session.execute(query)).scalar_one():
