@@ -5,6 +5,7 @@ the same but forks Python code in a process that has threads. Elsewhere, and for
 recorded together with the time of their creation (`ProcessRecord`), so that the next start ends exactly our own.
 """
 
+import asyncio
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,6 +95,23 @@ class Command:
         return subprocess.run(  # noqa: S603  the argument vector is the project's own
             self.arguments(), capture_output=True, text=True, timeout=timeout, check=False, **self.options()
         )
+
+
+async def stand_back(pid: int, nice: int) -> None:
+    """Have the process `pid`, and what it starts from now on, give way to others by `nice`. Best effort."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+    # Linux may share the processor among sessions first, and each child has its own: there only this counts. The kernel
+    # takes one such wish in a tenth of a second from who is not root.
+    for _ in range(5):
+        try:
+            Path(f"/proc/{pid}/autogroup").write_text(str(nice))  # noqa: ASYNC240  # no disk is behind it
+        except BlockingIOError:
+            await asyncio.sleep(0.1)
+        except OSError:
+            return
+        else:
+            return
 
 
 @cache

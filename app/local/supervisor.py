@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.local.errors import StackError
-from app.local.process import Command, ProcessRecord, kill_group, send
+from app.local.process import Command, ProcessRecord, kill_group, send, stand_back
 
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 10.0
@@ -28,7 +28,8 @@ class Child:
 
     `role` groups children that are alike; the log is called after `name`; `ready` asks once whether it serves;
     `before` runs in a thread before every start. `stop_by` is when it is killed, in seconds since the shutdown began:
-    later roles get what earlier ones did not need.
+    later roles get what earlier ones did not need. `nice`: how far it stands back where the processor is short, as
+    nice(1) has it.
     """
 
     role: str
@@ -38,6 +39,7 @@ class Child:
     stop_by: float
     before: Callable[[], None] | None = None
     ready_within: float = 60.0
+    nice: int = 0
 
 
 class Supervisor:
@@ -167,6 +169,8 @@ class Supervisor:
         self._changed()
         if self._stopping.is_set():  # it was not there yet when the others were asked to end
             kill_group(process.pid)
+        if child.nice:
+            await stand_back(process.pid, child.nice)
         return process
 
     async def _becomes_ready(self, child: Child, process: asyncio.subprocess.Process) -> bool:

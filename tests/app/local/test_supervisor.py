@@ -1,4 +1,5 @@
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -24,8 +25,10 @@ def _child(
     ready: Callable[[], Awaitable[bool]] = _at_once,
     stop_by: float = 5.0,
     ready_within: float = 5.0,
+    nice: int = 0,
 ) -> Child:
-    return Child(name, name, Command(("/bin/sh", "-c", script)), ready, stop_by=stop_by, ready_within=ready_within)
+    command = Command(("/bin/sh", "-c", script))
+    return Child(name, name, command, ready, stop_by=stop_by, ready_within=ready_within, nice=nice)
 
 
 class Watched(Supervisor):
@@ -56,6 +59,16 @@ async def test_a_child_that_dies_is_started_again_later_each_time_and_said_so(su
         "child ended with exit code 7; starting it again in 0.4 s.",
         "child ended with exit code 7; starting it again in 0.8 s.",
     ]
+
+
+async def test_a_child_stands_back_where_the_processor_is_short(supervisor: Watched):
+    await supervisor.start(_child("exec sleep 60", nice=7))
+    (pid,) = supervisor.pids()["child"]
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 7
+    session = Path(f"/proc/{pid}/autogroup")
+    if session.exists():
+        assert session.read_text().endswith("nice 7\n")
+    await supervisor.stop([["child"]])
 
 
 def _restarts(supervisor: Watched) -> list[str]:
