@@ -61,7 +61,7 @@ async def sandbox(lines: None) -> AsyncIterator[Sandbox]:  # noqa: ARG001
 @pytest.fixture
 def provider_settings(sandbox: Sandbox, section: Any) -> ProvidersSettings:
     at_the_sandbox = section(
-        base_url=f"{sandbox.url}/{NAME}/v1", api_key=SecretStr(API_KEY), timeout_seconds=0.3, quotas=()
+        base_url=f"{sandbox.url}/{NAME}/v1", api_key=SecretStr(API_KEY), timeout_seconds=20, quotas=()
     )
     return create_model("WithOneMore", __base__=ProvidersSettings, **{NAME: (section, at_the_sandbox)})()
 
@@ -73,8 +73,10 @@ async def test_its_answers_are_what_was_promised(sources: Mapping[str, GatedSour
 
 
 @pytest.mark.parametrize("mode", contract.VENDOR)
-async def test_each_fault_has_its_meaning(sources: Mapping[str, GatedSource], control: Control, mode: str):
-    await contract.test_each_fault_has_its_meaning_and_shows_no_secret(sources, control, NAME, mode)
+async def test_each_fault_has_its_meaning(
+    sources: Mapping[str, GatedSource], hasty_sources: Mapping[str, GatedSource], control: Control, mode: str
+):
+    await contract.test_each_fault_has_its_meaning_and_shows_no_secret(sources, hasty_sources, control, NAME, mode)
 
 
 async def test_a_fault_ends_and_a_cancelled_call_leaves_nothing(sources: Mapping[str, GatedSource], control: Control):
@@ -82,8 +84,8 @@ async def test_a_fault_ends_and_a_cancelled_call_leaves_nothing(sources: Mapping
     await contract.test_a_cancelled_call_leaves_no_open_connection(sources, control, NAME)
 
 
-async def test_nobody_there_is_an_outage(provider_settings: ProvidersSettings, sandbox: Sandbox):
-    await contract.test_nobody_there_is_an_outage(provider_settings, sandbox, NAME)
+async def test_nobody_there_is_an_outage(hasty_sources: Mapping[str, GatedSource], sandbox: Sandbox):
+    await contract.test_nobody_there_is_an_outage(hasty_sources, sandbox, NAME)
 
 
 async def test_money_is_spent_as_it_says(sources: Mapping[str, GatedSource], control: Control):

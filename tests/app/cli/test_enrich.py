@@ -80,7 +80,7 @@ def test_an_interrupted_command_says_how_to_come_back_and_the_job_goes_on(up: Up
 
 
 def test_a_job_that_somebody_cancels_is_a_failure(up: Up, tmp_path: Path):
-    file = companies(tmp_path / "leads.csv", 200)
+    file = companies(tmp_path / "leads.csv", 3000)
     arguments = ("enrich", file, "--providers", "hunter", "--data-dir", up.data_dir)
     with slow(up.state, "hunter"), started(*arguments, cwd=tmp_path) as process:
         job_id = read_until(process, "Job ").split()[1]
