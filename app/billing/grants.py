@@ -3,9 +3,11 @@
 It follows from what Stripe says now alone. Neither the order of lists nor how often one looks matters.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from operator import itemgetter
 from typing import Literal, TypeAlias
 
@@ -17,6 +19,19 @@ Dispute = Literal["none", "open", "won", "lost"]
 
 # A subscription and the end of one of its periods.
 _Period: TypeAlias = tuple[str | None, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """From a moment on to the end of a period: of the credits for a whole one those `above` and `upto` two numbers."""
+
+    above: int
+    upto: int
+    since: datetime
+
+
+# By its beginning, what was billed for a period.
+_Billed: TypeAlias = Mapping[_Period, Mapping[datetime, Sequence[_Span]]]
 
 # Of several payments of an invoice: what counts most comes last.
 _DISPUTES: Sequence[Dispute] = ("none", "won", "open", "lost")
@@ -49,14 +64,9 @@ class Returned:
 def grants_of(invoices: Iterable[Invoice], plans: Plans) -> list[Grant]:
     """What all these invoices of one customer grant, by invoice and line."""
     known = list(invoices)
-    periods = _period_starts(known)
-    granted = [
-        grant
-        for invoice in known
-        if invoice.status == "paid"
-        for grant in (*_period_grants(invoice, plans), *_upgrade_grants(invoice, plans, periods))
-        if grant.credits > 0
-    ]
+    paid = [invoice for invoice in known if invoice.status == "paid"]
+    periods = [grant for invoice in paid for grant in _period_grants(invoice, plans)]
+    granted = [grant for grant in (*periods, *_upgrade_grants(known, plans)) if grant.credits > 0]
     return sorted(granted, key=lambda grant: (grant.invoice_id, grant.line_id))
 
 
@@ -87,38 +97,90 @@ def _period_grants(invoice: Invoice, plans: Plans) -> Iterator[Grant]:
             yield Grant(invoice.id, line.id, "period", granted, expires_at)
 
 
-def _upgrade_grants(invoice: Invoice, plans: Plans, starts: Mapping[_Period, Sequence[datetime]]) -> Iterator[Grant]:
-    """A change within a period gives back the rest of the old price and bills that of the new one. Where more credits
-    come with the new one, it grants their difference for what is left of the period, rounded down."""
-    changes: dict[tuple[str | None, datetime, datetime], list[InvoiceLine]] = {}
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Within a period, billed by a line of an invoice: from `old` to `new` credits for a whole one."""
+
+    invoice: Invoice
+    line_id: str
+    plan: Plan
+    period: _Period
+    start: datetime
+    changed_at: datetime
+    old: int
+    new: int
+
+
+def _upgrade_grants(invoices: Sequence[Invoice], plans: Plans) -> Iterator[Grant]:
+    """Where more credits come with what a change bills, their difference for what is left of the period, rounded down;
+    but for what was granted of that already: who goes up, down and up again had it the first time."""
+    billed = _periods(invoices, plans)
+    paid = (invoice for invoice in invoices if invoice.status == "paid")
+    changes = [change for invoice in paid for change in _changes(invoice, plans, billed)]
+    # In the order in which they were paid: what comes later changes nothing of what was granted.
+    changes.sort(
+        key=lambda change: (change.invoice.paid_at or change.invoice.created_at, change.invoice.id, change.line_id)
+    )
+    had: dict[tuple[_Period, datetime], list[_Span]] = {}
+    for change in changes:
+        end = change.period[1]
+        spans = had.setdefault((change.period, change.start), list(billed[change.period][change.start]))
+        wanted = _Span(change.old, change.new, change.changed_at)
+        granted = min(_lacking(wanted, spans, end) // (end - change.start), MAX_AMOUNT)
+        spans.append(wanted)
+        yield Grant(change.invoice.id, change.line_id, "upgrade", granted, _expiry(change.plan, change.start, end))
+
+
+def _changes(invoice: Invoice, plans: Plans, billed: _Billed) -> Iterator[_Change]:
+    """Each gives back the rest of the old price and bills that of the new one."""
+    found: dict[tuple[_Period, datetime], list[InvoiceLine]] = {}
     for line in invoice.lines:
         if line.is_proration:
-            changes.setdefault((line.subscription_id, line.period_start, line.period_end), []).append(line)
-    for (subscription_id, changed_at, end), lines in changes.items():
+            found.setdefault(((line.subscription_id, line.period_end), line.period_start), []).append(line)
+    for (period, changed_at), lines in found.items():
         # A year and its last month end together, where one was changed for the other in the moment that it began.
-        begun = [each for each in starts.get((subscription_id, end), ()) if each <= changed_at]
-        start = max(begun, default=None)
-        sold = [(line, *found) for line in lines if (found := _sold(line, plans))]
-        billed = [(line.id, plan) for line, plan, _ in sold if line.amount > 0]
-        is_change = bool(billed) and any(line.amount < 0 for line in lines)
+        start = max((each for each in billed.get(period, ()) if each <= changed_at), default=None)
+        sold = [(line, *each) for line in lines if (each := _sold(line, plans))]
+        bills = [(line.id, plan) for line, plan, _ in sold if line.amount > 0]
+        is_change = bool(bills) and any(line.amount < 0 for line in lines)
         # Else what it is the difference to is not ours to know, or is not for the same time.
         is_comparable = len(sold) == len(lines) and len({price.interval for _, _, price in sold}) == 1
         if start is None or not is_change or not is_comparable:
             continue
-        more = sum(price.credits * line.quantity * _sign(line.amount) for line, _, price in sold)
-        line_id, plan = min(billed, key=itemgetter(0))
-        granted = min(more * (end - changed_at) // (end - start), MAX_AMOUNT)
-        yield Grant(invoice.id, line_id, "upgrade", granted, _expiry(plan, start, end))
+        # Of several at once, what was begun and given up again is none of either.
+        net: Counter[tuple[str | None, int]] = Counter()
+        for line, _, price in sold:
+            net[line.price_id, price.credits * line.quantity] += _sign(line.amount)
+        old = -sum(each * count for (_, each), count in net.items() if count < 0)
+        new = sum(each * count for (_, each), count in net.items() if count > 0)
+        line_id, plan = min(bills, key=itemgetter(0))
+        if new > old:
+            yield _Change(invoice, line_id, plan, period, start, changed_at, old, new)
 
 
-def _period_starts(invoices: Iterable[Invoice]) -> Mapping[_Period, Sequence[datetime]]:
-    """When the periods of subscriptions began, by their ends: as the lines have it that bill whole ones."""
-    starts: dict[_Period, list[datetime]] = {}
+def _periods(invoices: Iterable[Invoice], plans: Plans) -> _Billed:
+    """The periods of subscriptions: when each began, and what was billed for the whole of it."""
+    periods: dict[_Period, dict[datetime, list[_Span]]] = {}
     for invoice in invoices:
         for line in invoice.lines:
-            if not line.is_proration and line.period_start < line.period_end:
-                starts.setdefault((line.subscription_id, line.period_end), []).append(line.period_start)
-    return starts
+            if line.is_proration or line.period_start >= line.period_end:
+                continue
+            starts = periods.setdefault((line.subscription_id, line.period_end), {})
+            spans = starts.setdefault(line.period_start, [])
+            if line.amount > 0 and (sold := _sold(line, plans)):
+                spans.append(_Span(0, sold[1].credits * line.quantity, line.period_start))
+    return periods
+
+
+def _lacking(wanted: _Span, had: Sequence[_Span], end: datetime) -> timedelta:
+    """Until `end`, the time that each credit of `wanted` is not had already, summed."""
+    bounds = {bound for span in had for bound in (span.above, span.upto) if wanted.above < bound < wanted.upto}
+    steps = sorted({wanted.above, wanted.upto, *bounds})
+    lacking = timedelta()
+    for above, upto in pairwise(steps):
+        since = min((span.since for span in had if span.above <= above and upto <= span.upto), default=end)
+        lacking += (upto - above) * max(since - wanted.since, timedelta())
+    return lacking
 
 
 def _sold(line: InvoiceLine, plans: Plans) -> tuple[Plan, PlanPrice] | None:

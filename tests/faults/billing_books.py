@@ -111,13 +111,21 @@ class Stripe:
         books = Books(is_deleted=customer not in self.customers)
         for subscription in self._of["subscriptions"][customer]:
             books.subscriptions[subscription["id"]] = _subscription(subscription)
-        for invoice in self._of["invoices"][customer]:
-            self._add_invoice(books, invoice, self._of["charges"][customer])
+        invoices = self._of["invoices"][customer]
+        upgrades = self._upgrades(invoices)
+        for invoice in invoices:
+            self._add_invoice(books, invoice, self._of["charges"][customer], upgrades)
         books.plan = _plan(books, now)
         books.balance = sum(count for count, _ in books.granted.values()) - sum(books.taken.values())
         return books
 
-    def _add_invoice(self, books: Books, invoice: Object, charges: Sequence[Object]) -> None:
+    def _add_invoice(
+        self,
+        books: Books,
+        invoice: Object,
+        charges: Sequence[Object],
+        upgrades: Mapping[tuple[str, str], tuple[int, int]],
+    ) -> None:
         payments = {each["payment"]["payment_intent"] for each in invoice["payments"]["data"]}
         paid = [each for each in charges if each["payment_intent"] in payments and each["status"] == "succeeded"]
         refunded = sum(each["amount_refunded"] for each in paid)
@@ -141,7 +149,7 @@ class Stripe:
         if invoice["status"] != "paid":
             return
         books.told[identifier] = 1
-        granted = self._granted(invoice)
+        granted = _periods(invoice) | {line: grant for (of, line), grant in upgrades.items() if of == identifier}
         books.granted.update({(identifier, line): grant for line, grant in granted.items()})
         whole, paid_in_all = sum(count for count, _ in granted.values()), invoice["amount_paid"]
         taken = whole * refunded // paid_in_all if paid_in_all else 0
@@ -150,30 +158,81 @@ class Stripe:
         if taken:
             books.taken[identifier] = taken
 
-    def _granted(self, invoice: Object) -> dict[str, tuple[int, int]]:
+    def _upgrades(self, invoices: Sequence[Object]) -> dict[tuple[str, str], tuple[int, int]]:
+        """Of all invoices of a customer. What was granted of a period are areas of credits by time, all of which last
+        to its end: a change adds what of its own lies in none that was there."""
+        areas: dict[tuple[str, int, int], list[_Area]] = defaultdict(list)
+        changes: list[tuple[int, str, Sequence[Object]]] = []
+        for invoice in invoices:
+            parts: dict[tuple[str, int, int], list[Object]] = defaultdict(list)
+            for line in invoice["lines"]["data"]:
+                details, period = line["parent"][line["parent"]["type"]], line["period"]
+                key = details["subscription"], period["start"], period["end"]
+                if details["proration"]:
+                    parts[key].append(line)
+                elif line["amount"] > 0:
+                    areas[key].append(_Area(0, _credits([line]), period["start"]))
+            if invoice["status"] == "paid":
+                changes += [
+                    (invoice["status_transitions"]["paid_at"], invoice["id"], lines) for lines in parts.values()
+                ]
         granted = {}
-        changes: dict[tuple[str, int, int], list[Object]] = defaultdict(list)
-        for line in invoice["lines"]["data"]:
-            price, period = line["pricing"]["price_details"]["price"], line["period"]
-            details = line["parent"][line["parent"]["type"]]
-            if details["proration"]:
-                changes[details["subscription"], period["start"], period["end"]].append(line)
-            elif line["amount"] > 0:
-                plan, credit = SOLD[price]
-                expires = period["end"] + ROLLOVER[plan] * (period["end"] - period["start"])
-                granted[line["id"]] = credit * line["quantity"], expires
-        for (subscription, changed, end), lines in changes.items():
-            billed = sorted((each for each in lines if each["amount"] > 0), key=lambda each: str(each["id"]))
+        for _, identifier, lines in sorted(
+            changes, key=lambda each: (*each[:2], [line["id"] for line in _bills(each[2])])
+        ):
+            billed = _bills(lines)
             given_back = [each for each in lines if each["amount"] < 0]
             if not billed or not given_back:
                 continue
+            subscription = billed[0]["parent"][billed[0]["parent"]["type"]]["subscription"]
+            changed, end = billed[0]["period"]["start"], billed[0]["period"]["end"]
             began = max(each for each in self._began[subscription, end] if each <= changed)
-            more = _credits(billed) - _credits(given_back)
-            left = more * (end - changed) // (end - began)
-            if left > 0:
+            there = areas[subscription, began, end]
+            left = [_Area(_credits(given_back), _credits(billed), changed, end)]
+            for area in there:
+                left = [rest for each in left for rest in each.without(area)]
+            there.append(_Area(_credits(given_back), _credits(billed), changed))
+            if more := sum(each.size for each in left) // (end - began):
                 plan = SOLD[billed[0]["pricing"]["price_details"]["price"]][0]
-                granted[billed[0]["id"]] = left, end + ROLLOVER[plan] * (end - began)
+                granted[identifier, billed[0]["id"]] = more, end + ROLLOVER[plan] * (end - began)
         return granted
+
+
+@dataclass(frozen=True)
+class _Area:
+    low: int
+    high: int
+    begin: int
+    end: int = 2**40
+
+    @property
+    def size(self) -> int:
+        return (self.high - self.low) * (self.end - self.begin)
+
+    def without(self, other: "_Area") -> Iterable["_Area"]:
+        """What of it lies below, above and before the other, which lasts longer."""
+        low, high = max(self.low, other.low), min(self.high, other.high)
+        pieces = [
+            _Area(self.low, min(self.high, other.low), self.begin, self.end),
+            _Area(max(self.low, other.high), self.high, self.begin, self.end),
+            _Area(low, high, self.begin, min(self.end, other.begin)),
+        ]
+        return [each for each in pieces if each.low < each.high and each.begin < each.end]
+
+
+def _periods(invoice: Object) -> dict[str, tuple[int, int]]:
+    granted = {}
+    for line in invoice["lines"]["data"]:
+        details, period = line["parent"][line["parent"]["type"]], line["period"]
+        if not details["proration"] and line["amount"] > 0:
+            plan = SOLD[line["pricing"]["price_details"]["price"]][0]
+            expires = period["end"] + ROLLOVER[plan] * (period["end"] - period["start"])
+            granted[line["id"]] = _credits([line]), expires
+    return granted
+
+
+def _bills(lines: Iterable[Object]) -> list[Object]:
+    return sorted((each for each in lines if each["amount"] > 0), key=lambda each: str(each["id"]))
 
 
 def _credits(lines: Iterable[Object]) -> int:

@@ -37,8 +37,8 @@ def line(id: str = "il_1", price: str | None = STARTER, amount: int = 4900, **mo
 
 def change(at: datetime, old: str, new: str, **more: Any) -> tuple[InvoiceLine, InvoiceLine]:
     """The lines of a change within the period: the rest of the old price back, that of the new one billed."""
-    values = {"period_start": at, "is_proration": True} | more
-    return line(f"il_back_{old}", old, -2450, **values), line(f"il_bill_{new}", new, 9950, **values)
+    values = {"id": f"il_bill_{new}", "period_start": at, "is_proration": True} | more
+    return line(price=old, amount=-2450, **values | {"id": f"il_back_{old}"}), line(price=new, amount=9950, **values)
 
 
 def invoice(*lines: InvoiceLine, id: str = "in_1", **more: Any) -> Invoice:
@@ -120,6 +120,41 @@ GRANTS: dict[str, tuple[Sequence[Invoice], dict[str, int]]] = {
             invoice(*change(MIDDLE, STARTER, GROWTH), id="in_3"),
         ],
         {"il_year": 60_000, "il_month": 5_000, "il_bill_price_growth_monthly": 10_000},
+    ),
+    "up, down and up again": (
+        [
+            REGULAR,
+            invoice(*change(MIDDLE, STARTER, GROWTH), id="in_2"),
+            invoice(*change(MIDDLE + MONTH / 8, GROWTH, STARTER), id="in_3"),
+            invoice(*change(MIDDLE + MONTH / 4, STARTER, GROWTH), id="in_4"),
+        ],
+        {"il_1": 5_000, "il_bill_price_growth_monthly": 10_000},
+    ),
+    "up, down and further up": (
+        [
+            REGULAR,
+            invoice(*change(MIDDLE, STARTER, GROWTH), id="in_2"),
+            invoice(*change(MIDDLE + MONTH / 8, GROWTH, STARTER), id="in_3"),
+            invoice(*change(MIDDLE + MONTH / 4, STARTER, SCALE), id="in_4"),
+        ],
+        {"il_1": 5_000, "il_bill_price_growth_monthly": 10_000, "il_bill_price_scale_monthly": 23_750},
+    ),
+    "down and up again": (
+        [
+            invoice(line(price=GROWTH)),
+            invoice(*change(MIDDLE, GROWTH, STARTER), id="in_2"),
+            invoice(*change(MIDDLE + MONTH / 4, STARTER, GROWTH), id="in_3"),
+        ],
+        {"il_1": 25_000},
+    ),
+    "an upgrade that is paid after it was made again": (
+        [
+            REGULAR,
+            invoice(*change(MIDDLE, STARTER, GROWTH, id="il_late"), id="in_2", paid_at=END),
+            invoice(*change(MIDDLE + MONTH / 8, GROWTH, STARTER), id="in_3"),
+            invoice(*change(MIDDLE + MONTH / 4, STARTER, GROWTH), id="in_4"),
+        ],
+        {"il_1": 5_000, "il_bill_price_growth_monthly": 5_000, "il_late": 5_000},
     ),
     "two upgrades at once": (
         [REGULAR, invoice(*change(MIDDLE, STARTER, GROWTH), *change(MIDDLE, GROWTH, SCALE), id="in_2")],
