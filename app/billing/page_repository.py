@@ -15,6 +15,8 @@ PageStatus: TypeAlias = Literal["pending", "open", "expired", "failed"]
 
 # Where the provider does not say for how long one is open.
 LASTS = timedelta(days=1)
+# Whoever asked for one has gone long before. It is for what nothing else ends: a workflow that was terminated.
+_WAITS = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +52,30 @@ class Opening:
     generation: int
 
 
-_GET = text("""
-    SELECT id, kind, plan, CASE WHEN is_over THEN 'expired' ELSE status END AS status,
-           CASE WHEN NOT is_over THEN url END AS url, expires_at, error, created_at
+_IS_PENDING = "status = 'pending' AND created_at > now() - CAST(:waits AS interval)"
+
+_GET = text(f"""
+    SELECT id, kind, plan,
+           CASE WHEN is_over THEN 'expired' WHEN is_given_up THEN 'failed' ELSE status END AS status,
+           CASE WHEN NOT is_over THEN url END AS url, expires_at,
+           CASE WHEN is_given_up THEN 'provider_unavailable' ELSE error END AS error, created_at
     FROM (
-        SELECT *, status = 'open' AND coalesce(expires_at, created_at + CAST(:lasts AS interval)) <= now() AS is_over
+        SELECT *, status = 'open' AND coalesce(expires_at, created_at + CAST(:lasts AS interval)) <= now() AS is_over,
+               status = 'pending' AND NOT ({_IS_PENDING}) AS is_given_up
         FROM billing_pages WHERE workspace_id = :workspace_id AND id = :id AND kind = :kind
     ) AS page
 """)
-_TO_OPEN = text("""
+_TO_OPEN = text(f"""
     SELECT kind, return_url, plan, price_id, success_url, generation FROM billing_pages
-    WHERE workspace_id = :workspace_id AND id = :id AND status = 'pending'
+    WHERE workspace_id = :workspace_id AND id = :id AND {_IS_PENDING}
 """)
 _NEXT_GENERATION = text("""
     UPDATE billing_pages SET generation = generation + 1
     WHERE workspace_id = :workspace_id AND id = :id AND generation = :generation AND status = 'pending'
 """)
-_OPENED = text("""
+_OPENED = text(f"""
     UPDATE billing_pages SET status = 'open', url = :url, expires_at = :expires_at
-    WHERE workspace_id = :workspace_id AND id = :id AND status = 'pending'
+    WHERE workspace_id = :workspace_id AND id = :id AND {_IS_PENDING}
 """)
 _CLOSE_EARLIER = text("""
     UPDATE billing_pages AS p SET expires_at = now()
@@ -103,14 +110,15 @@ async def add(session: Session, workspace_id: UUID, page_id: UUID, wanted: Wante
 
 
 async def get(session: Session, workspace_id: UUID, page_id: UUID, kind: Kind) -> PageRow | None:
-    values = {"workspace_id": workspace_id, "id": page_id, "kind": kind, "lasts": LASTS}
+    values = {"workspace_id": workspace_id, "id": page_id, "kind": kind, "lasts": LASTS, "waits": _WAITS}
     row = (await session.execute(_GET, values)).mappings().one_or_none()
     return None if row is None else PageRow(**row)
 
 
 async def to_open(session: Session, workspace_id: UUID, page_id: UUID) -> Opening | None:
     """None where it is open already, or was given up."""
-    row = (await session.execute(_TO_OPEN, {"workspace_id": workspace_id, "id": page_id})).mappings().one_or_none()
+    values = {"workspace_id": workspace_id, "id": page_id, "waits": _WAITS}
+    row = (await session.execute(_TO_OPEN, values)).mappings().one_or_none()
     if row is None:
         return None
     wanted = dict(row)
@@ -125,7 +133,7 @@ async def next_generation(session: Session, workspace_id: UUID, page_id: UUID, g
 
 async def opened(session: Session, workspace_id: UUID, page_id: UUID, *, url: str, expires_at: datetime | None) -> None:
     """It is open at this address, unless it was given up before. Earlier checkouts are over."""
-    values = {"workspace_id": workspace_id, "id": page_id, "url": url, "expires_at": expires_at}
+    values = {"workspace_id": workspace_id, "id": page_id, "url": url, "expires_at": expires_at, "waits": _WAITS}
     await session.execute(_OPENED, values)
     await session.execute(_CLOSE_EARLIER, {"workspace_id": workspace_id, "id": page_id})
 

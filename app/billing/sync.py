@@ -16,6 +16,7 @@ from app.billing import event_repository as events
 from app.billing import syncs
 from app.billing import wake_repository as repository
 from app.billing.apply import apply
+from app.billing.customers import LONGEST_PARK_SECONDS, known_customer
 from app.billing.errors import SyncPostponed
 from app.billing.plans import Plans
 from app.billing.state import CustomerState
@@ -28,7 +29,6 @@ from app.workspaces import service as workspaces
 from workflows.contracts.billing import Synced
 
 # A parked activity cannot be woken, so none parks for longer.
-_LONGEST_PARK_SECONDS = 30.0
 # What is to change by itself at a time that has passed, and has not: Stripe takes its time, and tells us of it.
 _PAUSE = timedelta(minutes=5)
 
@@ -82,23 +82,17 @@ async def _read(payments: PaymentsApi, look: Look) -> CustomerState | None:
         return await _state(payments, look.customer_id)
     except (CircuitOpen, RateLimited) as error:
         # So that customers that wait for the same thing do not all come back in the same moment.
-        error.retry_after = min((error.retry_after or 1.0) * uniform(1, 1.3), _LONGEST_PARK_SECONDS)  # noqa: S311  # jitter
+        error.retry_after = min((error.retry_after or 1.0) * uniform(1, 1.3), LONGEST_PARK_SECONDS)  # noqa: S311  # jitter
         raise
     except ProviderError as error:
         if error.retryable:
             raise
         # Nothing that a workspace could do anything about: what it has stays as it is until somebody mends it.
-        raise SyncPostponed(error.message, retry_after=_LONGEST_PARK_SECONDS) from error
+        raise SyncPostponed(error.message, retry_after=LONGEST_PARK_SECONDS) from error
 
 
 async def _state(payments: PaymentsApi, customer_id: str) -> CustomerState:
-    try:
-        customer = await payments.find_customer(customer_id)
-    except Missing as error:
-        # Stripe forgets nobody, also who was deleted: this is another account, or its other mode, and says nothing of
-        # what our customers have.
-        problem = "knows none of our customers: is the key that of the account which they are in?"
-        raise SyncPostponed(f"stripe: {problem}", retry_after=_LONGEST_PARK_SECONDS) from error
+    customer = await known_customer(payments, customer_id)
     return CustomerState(
         customer,
         await _all(payments.subscriptions, customer),

@@ -56,7 +56,7 @@ async def test_a_payment_provider_that_is_away_keeps_nothing_else_from_ending(as
         await store_credential(stack)
         await asking.delete_workspace()
         assert (await stack.until_finished(job_id))["status"] == "cancelled"
-        await until_asked(asking, "subscriptions", 2)
+        await until_asked(asking, "find_customer", 2)
         assert await credentials(stack) == 0
         assert not await asking.is_closed()
         asking.payments.before = works
@@ -78,7 +78,7 @@ async def test_a_closing_that_ends_while_it_waits_for_the_provider_is_started_ag
         payments.before = lambda _: CredentialRejected("stripe", "status 401")
         async with stack.worker():
             await asking.delete_workspace()
-            await until_asked(asking, "subscriptions", 2)
+            await until_asked(asking, "find_customer", 2)
             assert not await asking.is_closed()
             payments.before = works
             await asking.until_closed()

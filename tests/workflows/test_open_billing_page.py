@@ -57,6 +57,18 @@ async def test_a_checkout_closes_the_one_before_it(asking: Asking):
     assert [(page.status, page.url) for page in found] == [("expired", None), ("open", second.url)]
 
 
+async def test_a_page_that_was_asked_for_an_hour_ago_is_not_opened_any_more(asking: Asking):
+    page = await asking.ask(wait_seconds=0)
+    async with asking.stack.owner.unscoped() as session:
+        await session.execute(text("UPDATE billing_pages SET created_at = created_at - interval '1 h'"))
+    assert await asking.stack.relayed() == 1
+    async with asking.stack.worker():
+        await asking.workflow(page).result()
+    assert asking.payments.calls == []
+    found = await get_page(asking.stack.sessions, asking.stack.workspace_id, "checkout", page.id)
+    assert (found.status, found.error) == ("failed", "provider_unavailable")
+
+
 async def test_a_portal_page_opens_for_the_customer_that_there_is(asking: Asking):
     customer_id = await asking.become_customer()
     async with asking.stack.worker():

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from app.billing.customers import cancel_subscriptions, ensure_customer
+from app.billing.errors import SyncPostponed
 from app.db import Sessions, create_engine, new_id
 from app.providers.errors import Outage, ProviderError, StoredFailure, Transient
 from app.providers.payments import PayingCustomer
@@ -174,7 +175,14 @@ async def test_a_workspace_that_is_no_customer_has_nothing_to_cancel(scene: Scen
     assert scene.payments.calls == []
 
 
-async def test_a_customer_that_stripe_has_forgotten_has_nothing_to_cancel(scene: Scene):
-    async with scene.owner.unscoped() as session:
-        await add_customer(session, scene.workspace_id, "cus_forgotten")
+async def test_a_customer_that_was_deleted_at_stripe_has_nothing_to_cancel(scene: Scene):
+    customer_id = await scene.ensure()
+    scene.payments.by_id[customer_id] = replace(scene.payments.by_id[customer_id], is_deleted=True)
     assert await cancel_subscriptions(scene.sessions, scene.payments, scene.workspace_id) == 0
+
+
+async def test_subscriptions_in_another_account_do_not_count_as_cancelled(scene: Scene):
+    async with scene.owner.unscoped() as session:
+        await add_customer(session, scene.workspace_id, "cus_elsewhere")
+    with pytest.raises(SyncPostponed, match="is the key that of the account"):
+        await cancel_subscriptions(scene.sessions, scene.payments, scene.workspace_id)

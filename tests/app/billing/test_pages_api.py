@@ -190,6 +190,18 @@ async def test_a_page_that_failed_says_why(billing: Billing):
     assert (answer.json()["data"]["status"], answer.json()["data"]["error"]) == ("failed", "credential_rejected")
 
 
+async def test_a_page_whose_workflow_was_terminated_is_pending_for_an_hour(billing: Billing):
+    page = (await billing.checkout()).json()["data"]
+
+    async def shown(age: str) -> tuple[str, str | None]:
+        await billing.execute(f"UPDATE billing_pages SET created_at = now() - interval '{age}'")
+        found = (await billing.send("GET", f"/checkout-sessions/{page['id']}")).json()["data"]
+        return found["status"], found["error"]
+
+    assert await shown("59 min") == ("pending", None)
+    assert await shown("61 min") == ("failed", "provider_unavailable")
+
+
 @pytest.mark.parametrize("status", ["active", "trialing", "past_due", "unpaid", "paused"])
 async def test_who_has_a_plan_changes_it_and_buys_no_second_one(billing: Billing, status: str):
     await billing.subscribe(status)
