@@ -75,6 +75,7 @@ def build(resources: WorkerResources) -> Mapping[str, Sequence[Callable[..., Any
             erasures.finish_erasure,
             redriving.redrive_records,
             redriving.redrive_deliveries,
+            redriving.redrive_usage,
             redriving.finish_redrive,
             *([] if payments is None else _of_billing(resources, payments)),
         ],

@@ -6,6 +6,7 @@ from temporalio import activity
 
 from activities.errors import mapped
 from activities.heartbeat import beating
+from app.billing import usage
 from app.db import Sessions
 from app.deadletters import deliveries, redrives
 from app.enrichment.redrive import redrive_page
@@ -36,6 +37,12 @@ class Redriving(RedriveActivities):
     async def redrive_deliveries(self, redrive: RedriveRef) -> PageRedriven:
         async with beating():
             return await deliveries.redrive_page(self._sessions, redrive)
+
+    @activity.defn(name="redrive_usage")
+    @mapped
+    async def redrive_usage(self, redrive: RedriveRef) -> PageRedriven:
+        async with beating():
+            return await usage.redrive_page(self._sessions, redrive)
 
     @activity.defn(name="finish_redrive")
     @mapped

@@ -5,7 +5,7 @@ from temporalio import workflow
 from workflows import options
 from workflows.contracts.deadletters import PageRedriven, RedriveActivities, RedriveDone, RedriveRef
 
-_PROCESSES = (RedriveActivities.redrive_records, RedriveActivities.redrive_deliveries)
+_PROCESSES = [RedriveActivities.redrive_records, RedriveActivities.redrive_deliveries]
 
 
 @workflow.defn(name="RedriveDeadLetters")
@@ -14,7 +14,8 @@ class RedriveDeadLetters:
 
     @workflow.run
     async def run(self, redrive: RedriveRef) -> RedriveDone:
-        for process in _PROCESSES:
+        with_usage = [RedriveActivities.redrive_usage] if workflow.patched("redrive-usage") else []
+        for process in _PROCESSES + with_usage:
             is_last = False
             while not is_last:
                 page: PageRedriven = await workflow.execute_activity_method(

@@ -8,19 +8,22 @@ neither yes nor no, and where Stripe takes a report no more, the batch ends with
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+from app.auth.permissions import Caller
 from app.billing import usage_repository as repository
 from app.billing.usage_repository import Batch
-from app.db import Sessions
+from app.db import Session, Sessions
+from app.deadletters import redrives
 from app.deadletters import service as deadletters
 from app.deadletters.service import Failure
 from app.providers.errors import InvalidQuery, Missing, StoredFailure
 from app.providers.payments import PaymentsApi
+from workflows.contracts.deadletters import PageRedriven, RedriveRef
 from workflows.contracts.usage import Closed, Reported, Workspaces
 
 _SECONDS = 60.0
@@ -57,6 +60,16 @@ async def close_batches(sessions: Sessions, platform_sessions: Sessions, workspa
         if monotonic() >= deadline:
             break
     return Closed(closed, last)
+
+
+async def redrive_page(sessions: Sessions, ref: RedriveRef) -> PageRedriven:
+    """Have the batches of the redrive reported with the next ones, for as long as a page takes. Raises Unavailable."""
+    return await redrives.redrive_page(sessions, ref, "billing", _again, lock=False)
+
+
+async def _again(session: Session, caller: Caller, batch_id: str, _: Sequence[str]) -> None:
+    if await repository.retry(session, caller.workspace_id, UUID(batch_id)):
+        await deadletters.redriven(session, caller.workspace_id, "billing", [(batch_id, batch_id)])
 
 
 class Reporter:
@@ -101,7 +114,10 @@ class Reporter:
         refusal = await self._send(workspace_id, batch)
         async with self._sessions.for_workspace(workspace_id) as session:
             if refusal is None:
-                return True if await repository.mark_reported(session, workspace_id, batch_id) else None
+                if not await repository.mark_reported(session, workspace_id, batch_id):
+                    return None
+                await deadletters.resolve(session, workspace_id, "billing", [str(batch_id)])
+                return True
             if not await repository.mark_refused(session, workspace_id, batch_id, error=refusal):
                 return None
             failure = Failure(str(batch_id), refusal, _MESSAGES[refusal])

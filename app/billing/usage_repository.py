@@ -89,6 +89,11 @@ _REFUSED = text("""
     UPDATE billing_usage_batches SET error = :error
     WHERE workspace_id = :workspace_id AND id = :id AND reported_at IS NULL AND error IS NULL
 """)
+# With another key: with the old one Stripe may answer what it answered then.
+_RETRY = text("""
+    UPDATE billing_usage_batches SET error = NULL, generation = generation + 1
+    WHERE workspace_id = :workspace_id AND id = :id AND error IS NOT NULL
+""")
 _REPORTED_WITHIN = text("""
     SELECT coalesce(sum(credits), 0) FROM billing_usage_batches
     WHERE workspace_id = :workspace_id AND used_at >= :since AND used_at < :until AND reported_at IS NOT NULL
@@ -136,6 +141,11 @@ async def mark_reported(session: Session, workspace_id: UUID, batch_id: UUID) ->
 async def mark_refused(session: Session, workspace_id: UUID, batch_id: UUID, *, error: str) -> bool:
     values = {"workspace_id": workspace_id, "id": batch_id, "error": error}
     return (await session.execute(_REFUSED, values)).rowcount > 0
+
+
+async def retry(session: Session, workspace_id: UUID, batch_id: UUID) -> bool:
+    """Have it reported with the next ones, where it was refused; whether it was."""
+    return (await session.execute(_RETRY, {"workspace_id": workspace_id, "id": batch_id})).rowcount > 0
 
 
 async def reported_within(session: Session, workspace_id: UUID, since: datetime, until: datetime) -> int:

@@ -17,6 +17,7 @@ from tests.builders import make_job, violations
 from tests.fakes import FAKE_FIELDS, FakeSource
 from tests.servers import Database
 from tests.stack import Stack, open_stack
+from tests.workflows.deadletter_scenes import refused_usage
 from workflows import ids
 
 DOMAINS = [f"company-{n}.com" for n in range(1, 21)]
@@ -84,6 +85,17 @@ async def test_what_failed_is_tried_again_and_resolved(database: Database, tempo
     assert [each["matched"] for each in new] == [len(DOMAINS)] * 3
     assert await description.static_summary() == f"redrive {str(redrive_id)[-8:]} · 60 dead letters"
     assert "company-" not in history
+
+
+async def test_charged_credits_that_stripe_refused_go_out_with_the_next_report(
+    database: Database, temporal_server: str
+) -> None:
+    async with open_stack(database, temporal_server, []) as stack, stack.worker():
+        await refused_usage(stack)
+        await redrive(stack, LetterFilter(process="billing", state="open"))
+        await until(stack, "SELECT finished_at FROM dead_letter_redrives", lambda found: found[0]["finished_at"])
+        assert await rows(stack, "SELECT state FROM dead_letters") == [{"state": "redriven"}]
+        assert await rows(stack, "SELECT error FROM billing_usage_batches") == [{"error": None}]
 
 
 async def test_a_redrive_of_nothing_is_done_at_once(database: Database, temporal_server: str) -> None:

@@ -43,6 +43,11 @@ class RedriveActivities(ABC):
     async def redrive_deliveries(self, redrive: RedriveRef) -> PageRedriven:
         """Have the redrive's deliveries to webhook endpoints be tried again."""
 
+    @activity.defn(name="redrive_usage")
+    @abstractmethod
+    async def redrive_usage(self, redrive: RedriveRef) -> PageRedriven:
+        """Have the redrive's batches of charged credits be reported again, with the next ones."""
+
     @activity.defn(name="finish_redrive")
     @abstractmethod
     async def finish_redrive(self, redrive: RedriveRef) -> RedriveDone:

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from app.billing.usage import Reporter, close_batches
+from app.auth.permissions import ROLE_PERMISSIONS, Caller
+from app.billing.usage import Reporter, close_batches, redrive_page
+from app.db import new_id
+from app.deadletters import redrives
+from app.deadletters.redrives_repository import Redrive
+from app.deadletters.repository import LetterFilter
+from app.idempotency.answers import Remembered
 from app.providers.errors import CircuitOpen, InvalidQuery, Missing, StoredFailure, Transient
 from app.providers.payments import PayingCustomer
 from tests.app.billing.charging import charge
@@ -15,6 +21,7 @@ from tests.app.billing.syncing import Syncing, syncing
 from tests.builders import make_workspace
 from tests.fakes_payments import Call, works
 from tests.servers import Database
+from workflows.contracts.deadletters import RedriveRef
 from workflows.contracts.usage import Reported, Workspaces
 
 LOST = Transient("stripe", "the connection broke")
@@ -46,6 +53,26 @@ def counted(scene: Syncing) -> list[int]:
 async def tried(scene: Syncing, ago: timedelta) -> None:
     """Have the first attempts at what is not reported be so long ago."""
     await scene.execute("UPDATE billing_usage_batches SET attempted_at = now() - CAST(:ago AS interval)", ago=ago)
+
+
+async def redriven(scene: Syncing) -> list[str]:
+    """Redrive the letters that are open, as the API and the workflow do; the results."""
+    admin = Caller(scene.workspace_id, ROLE_PERMISSIONS["admin"], "admin", user_id=new_id())
+    wanted = LetterFilter(state="open")
+    told: list[Redrive] = []
+
+    def answer(redrive: Redrive) -> Remembered:
+        told.append(redrive)
+        return Remembered(202, {}, {})
+
+    await redrives.start(scene.sessions, admin, wanted, answer, once=None)
+    await redrive_page(scene.sessions, RedriveRef(str(scene.workspace_id), str(told[0].id)))
+    _, items = await redrives.get_redrive(scene.sessions, scene.workspace_id, told[0].id, after=None, limit=10)
+    return [item.result for item in items]
+
+
+async def states(scene: Syncing) -> list[str]:
+    return [row["state"] for row in await scene.rows("SELECT state FROM dead_letters")]
 
 
 async def letters(scene: Syncing) -> list[tuple[str, str, str]]:
@@ -228,6 +255,36 @@ async def test_what_stripe_refuses_ends_with_a_dead_letter(scene: Syncing, error
     assert (await report(scene)).refused == 1
     [batch] = await batches(scene)
     assert await letters(scene) == [("billing", str(batch["id"]), reason)]
+
+
+async def test_a_redriven_letter_is_resolved_by_the_next_report(scene: Syncing):
+    await charge(scene, 5)
+    await close(scene)
+    scene.payments.before = lambda _: InvalidQuery("stripe", "no such meter")
+    await report(scene)
+    assert await redriven(scene) == ["redriven"]
+    assert await states(scene) == ["redriven"]
+    assert (await report(scene)).refused == 1
+    assert await states(scene) == ["open"]
+    scene.payments.before = works
+    assert await redriven(scene) == ["redriven"]
+    assert (await report(scene)).reported == 1
+    assert await states(scene) == ["resolved"]
+    assert counted(scene) == [5]
+    keys = [call.key for call in scene.payments.made("report_usage")]
+    assert len(set(keys)) == len(keys) == 3
+
+
+async def test_a_letter_of_what_was_reported_meanwhile_is_not_redriven(scene: Syncing):
+    await charge(scene, 5)
+    await close(scene)
+    scene.payments.before = lambda _: InvalidQuery("stripe", "no such meter")
+    await report(scene)
+    scene.payments.before = works
+    await scene.execute("UPDATE billing_usage_batches SET error = NULL, reported_at = now()")
+    assert await redriven(scene) == ["refused"]
+    assert await report(scene) == Reported(0, 0, None)
+    assert counted(scene) == []
 
 
 async def test_workspaces_are_gone_through_in_turn(scene: Syncing):

@@ -223,8 +223,8 @@ async def test_what_nobody_can_try_again_is_refused_at_the_end(shared_database: 
     async with jobs_api(shared_database) as api:
         letters = LettersApi(api, shared_database)
         async with api.sessions.for_workspace(api.tenant.workspace_id) as session:
-            failure = Failure("evt_1", "conflict", "It failed.")
-            await service.open_many(session, api.tenant.workspace_id, "billing", [failure])
+            failure = Failure("row_1", "conflict", "It failed.")
+            await service.open_many(session, api.tenant.workspace_id, "replication", [failure])
         redrive = await letters.redrive({"filter": {}})
     assert [(each["result"], each["reason"]) for each in redrive["items"]] == [("refused", "not_redrivable")]
 
