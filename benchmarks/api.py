@@ -50,8 +50,9 @@ async def api(directory: Path) -> list[Row]:
         "HOLDFAST_AUTH__SIGNING_KEYS": json.dumps({"bench": pem}),
         # Not what is measured here; a few seconds would pass every limit.
         "HOLDFAST_RATE_LIMITS__API": "0",
+        "HOLDFAST_BILLING__PLANS_FILE": str(_unlimited(directory)),
     }
-    async with running_rig(directory, workers=0, **environment) as rig:
+    async with running_rig(directory / "stack", workers=0, **environment) as rig:
         bench = _Bench(rig, pem)
         job_id = await bench.prepare()
         floor_environment = {
@@ -78,6 +79,14 @@ async def api(directory: Path) -> list[Row]:
                 *await bench.starts(floor),
                 *await bench.policies(guarded, unguarded, job_id),
             ]
+
+
+def _unlimited(directory: Path) -> Path:
+    """Plans that limit nothing."""
+    directory.mkdir(parents=True)
+    plans = directory / "plans.toml"
+    plans.write_text('[[plans]]\nname = "free"\ntitle = "Free"\n')
+    return plans
 
 
 class _Bench:
