@@ -14,7 +14,7 @@ from workflows.contracts.billing import CustomerRef
 # A wake that Temporal took is seen within moments, unless many wait for the same workers: then more would only keep
 # those from their work, and whatever else is done beside them. So many are on their way at a time.
 _AGAIN = timedelta(seconds=10)
-_PLACES = 20
+_PLACES = 8
 
 
 class DueCustomers(WokenProcess):

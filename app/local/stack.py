@@ -32,7 +32,7 @@ _STOP_ORDER = (("api",), ("worker",), ("temporal", "sandbox"), ("postgres",))
 _STOP_BY = {"api": 3.0, "sandbox": 12.5, "worker": 11.0, "temporal": 12.5, "postgres": 14.5}
 # Nobody waits for work in the background as somebody does for the API: without this an answer took five times as long
 # beside workers that had all the work they could do (measured).
-_NICE = {"worker": 10}
+_NICE = {"worker": 7}
 
 
 @dataclass(frozen=True, slots=True)
