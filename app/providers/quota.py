@@ -31,7 +31,7 @@ INSTALLATION = ""
 LONGEST_WAIT_SECONDS = 1.0
 # A block is what lasts for so long, and at most this share of a window; it lapses after as long.
 BLOCK_SECONDS = 0.25
-BLOCK_SHARE = 0.05
+BLOCK_SHARE = 0.025
 # After a refusal without a hint, until the others have agreed on how long it is.
 _FIRST_BLOCK_SECONDS = 1.0
 _LONGEST_BLOCK_SECONDS = 86_400.0
