@@ -23,11 +23,13 @@ _Period: TypeAlias = tuple[str | None, datetime]
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """From a moment on to the end of a period: of the credits for a whole one those `above` and `upto` two numbers."""
+    """From a moment on to the end of a period: of the credits for a whole one those `above` and `upto` two numbers. It
+    counts for what was billed, or paid, after `known_at`."""
 
     above: int
     upto: int
     since: datetime
+    known_at: datetime
 
 
 # By its beginning, what was billed for a period.
@@ -118,17 +120,18 @@ def _upgrade_grants(invoices: Sequence[Invoice], plans: Plans) -> Iterator[Grant
     paid = (invoice for invoice in invoices if invoice.status == "paid")
     changes = [change for invoice in paid for change in _changes(invoice, plans, billed)]
     # In the order in which they were paid: what comes later changes nothing of what was granted.
-    changes.sort(
-        key=lambda change: (change.invoice.paid_at or change.invoice.created_at, change.invoice.id, change.line_id)
-    )
-    had: dict[tuple[_Period, datetime], list[_Span]] = {}
+    changes.sort(key=lambda change: _paid_at(change.invoice))
+    upgraded: dict[tuple[_Period, datetime], list[_Span]] = {}
     for change in changes:
-        end = change.period[1]
-        spans = had.setdefault((change.period, change.start), list(billed[change.period][change.start]))
-        wanted = _Span(change.old, change.new, change.changed_at)
-        granted = min(_lacking(wanted, spans, end) // (end - change.start), MAX_AMOUNT)
-        spans.append(wanted)
-        yield Grant(change.invoice.id, change.line_id, "upgrade", granted, _expiry(change.plan, change.start, end))
+        end, invoice = change.period[1], change.invoice
+        earlier = upgraded.setdefault((change.period, change.start), [])
+        wanted = _Span(change.old, change.new, change.changed_at, _paid_at(invoice))
+        # Not what is of the same second: whoever looks in the middle of it cannot know which of two will be the first.
+        had = [span for span in billed[change.period][change.start] if span.known_at < invoice.created_at]
+        had += [span for span in earlier if span.known_at < wanted.known_at]
+        granted = min(_lacking(wanted, had, end) // (end - change.start), MAX_AMOUNT)
+        earlier.append(wanted)
+        yield Grant(invoice.id, change.line_id, "upgrade", granted, _expiry(change.plan, change.start, end))
 
 
 def _changes(invoice: Invoice, plans: Plans, billed: _Billed) -> Iterator[_Change]:
@@ -168,7 +171,7 @@ def _periods(invoices: Iterable[Invoice], plans: Plans) -> _Billed:
             starts = periods.setdefault((line.subscription_id, line.period_end), {})
             spans = starts.setdefault(line.period_start, [])
             if line.amount > 0 and (sold := _sold(line, plans)):
-                spans.append(_Span(0, sold[1].credits * line.quantity, line.period_start))
+                spans.append(_Span(0, sold[1].credits * line.quantity, line.period_start, invoice.created_at))
     return periods
 
 
@@ -181,6 +184,10 @@ def _lacking(wanted: _Span, had: Sequence[_Span], end: datetime) -> timedelta:
         since = min((span.since for span in had if span.above <= above and upto <= span.upto), default=end)
         lacking += (upto - above) * max(since - wanted.since, timedelta())
     return lacking
+
+
+def _paid_at(invoice: Invoice) -> datetime:
+    return invoice.paid_at or invoice.created_at
 
 
 def _sold(line: InvoiceLine, plans: Plans) -> tuple[Plan, PlanPrice] | None:

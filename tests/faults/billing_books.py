@@ -160,9 +160,10 @@ class Stripe:
 
     def _upgrades(self, invoices: Sequence[Object]) -> dict[tuple[str, str], tuple[int, int]]:
         """Of all invoices of a customer. What was granted of a period are areas of credits by time, all of which last
-        to its end: a change adds what of its own lies in none that was there."""
-        areas: dict[tuple[str, int, int], list[_Area]] = defaultdict(list)
-        changes: list[tuple[int, str, Sequence[Object]]] = []
+        to its end: a change adds what of its own lies in none that was there in an earlier second."""
+        billed_at: dict[tuple[str, int, int], list[tuple[int, _Area]]] = defaultdict(list)
+        paid_at: dict[tuple[str, int, int], list[tuple[int, _Area]]] = defaultdict(list)
+        changes: list[tuple[int, Object, Sequence[Object]]] = []
         for invoice in invoices:
             parts: dict[tuple[str, int, int], list[Object]] = defaultdict(list)
             for line in invoice["lines"]["data"]:
@@ -171,30 +172,31 @@ class Stripe:
                 if details["proration"]:
                     parts[key].append(line)
                 elif line["amount"] > 0:
-                    areas[key].append(_Area(0, _credits([line]), period["start"]))
+                    area = _Area(0, _credits([line]), period["start"])
+                    billed_at[key].append((invoice["created"], area))
             if invoice["status"] == "paid":
-                changes += [
-                    (invoice["status_transitions"]["paid_at"], invoice["id"], lines) for lines in parts.values()
-                ]
+                paid = invoice["status_transitions"]["paid_at"]
+                changes += [(paid, invoice, lines) for lines in parts.values()]
         granted = {}
-        for _, identifier, lines in sorted(
-            changes, key=lambda each: (*each[:2], [line["id"] for line in _bills(each[2])])
-        ):
-            billed = _bills(lines)
+        for paid, invoice, lines in sorted(changes, key=lambda change: change[0]):
+            billed = sorted((each for each in lines if each["amount"] > 0), key=lambda each: str(each["id"]))
             given_back = [each for each in lines if each["amount"] < 0]
-            if not billed or not given_back:
+            # Nothing comes with a downgrade.
+            if not billed or not given_back or _credits(billed) <= _credits(given_back):
                 continue
             subscription = billed[0]["parent"][billed[0]["parent"]["type"]]["subscription"]
             changed, end = billed[0]["period"]["start"], billed[0]["period"]["end"]
             began = max(each for each in self._began[subscription, end] if each <= changed)
-            there = areas[subscription, began, end]
+            key = subscription, began, end
+            there = [area for at, area in billed_at[key] if at < invoice["created"]]
+            there += [area for at, area in paid_at[key] if at < paid]
             left = [_Area(_credits(given_back), _credits(billed), changed, end)]
             for area in there:
                 left = [rest for each in left for rest in each.without(area)]
-            there.append(_Area(_credits(given_back), _credits(billed), changed))
+            paid_at[key].append((paid, _Area(_credits(given_back), _credits(billed), changed)))
             if more := sum(each.size for each in left) // (end - began):
                 plan = SOLD[billed[0]["pricing"]["price_details"]["price"]][0]
-                granted[identifier, billed[0]["id"]] = more, end + ROLLOVER[plan] * (end - began)
+                granted[invoice["id"], billed[0]["id"]] = more, end + ROLLOVER[plan] * (end - began)
         return granted
 
 
@@ -229,10 +231,6 @@ def _periods(invoice: Object) -> dict[str, tuple[int, int]]:
             expires = period["end"] + ROLLOVER[plan] * (period["end"] - period["start"])
             granted[line["id"]] = _credits([line]), expires
     return granted
-
-
-def _bills(lines: Iterable[Object]) -> list[Object]:
-    return sorted((each for each in lines if each["amount"] > 0), key=lambda each: str(each["id"]))
 
 
 def _credits(lines: Iterable[Object]) -> int:

@@ -42,6 +42,7 @@ def change(at: datetime, old: str, new: str, **more: Any) -> tuple[InvoiceLine, 
 
 
 def invoice(*lines: InvoiceLine, id: str = "in_1", **more: Any) -> Invoice:
+    at = max((line.period_start for line in lines if line.is_proration), default=START)
     values: dict[str, Any] = {
         "customer_id": "cus_1",
         "subscription_id": "sub_1",
@@ -54,8 +55,8 @@ def invoice(*lines: InvoiceLine, id: str = "in_1", **more: Any) -> Invoice:
         "next_attempt_at": None,
         "hosted_url": None,
         "payment_ids": (f"pi_{id}",),
-        "created_at": START,
-        "paid_at": START,
+        "created_at": at,
+        "paid_at": at,
     }
     return Invoice(id=id, lines=lines, **values | more)
 
