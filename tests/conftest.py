@@ -1,10 +1,17 @@
 """Fixtures for every test: the real servers, once per test process, and a database per test."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.servers import Database, PostgresServer, running_postgres, running_temporal
+
+# The same examples every time: whether a change passes is no matter of luck. `make fuzz` has others.
+settings.register_profile("same", derandomize=True, database=None)
+if "FUZZ_EXAMPLES" not in os.environ:
+    settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

@@ -148,7 +148,7 @@ def _ascii_host(host: str) -> str:
 def _normalise_text(field: str, text: str) -> str:
     collapsed = " ".join(text.split())
     if not collapsed.isprintable():  # zero-width spaces, soft hyphens: invisible, and never meant
-        collapsed = "".join(filter(str.isprintable, collapsed)).strip()
+        collapsed = " ".join("".join(filter(str.isprintable, collapsed)).split())
     if len(collapsed) > MAX_TEXT:
         raise InputError(field, f"This is longer than {MAX_TEXT} characters.")
     return collapsed

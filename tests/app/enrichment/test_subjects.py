@@ -141,6 +141,7 @@ def test_scheme_case_path_and_www_make_no_other_domain(host: str, scheme: str, w
         ("company", {"domain": "", "name": "ACME\tInc"}, "name:acme inc", {"name": "ACME Inc"}),
         ("company", {"name": "Straße GmbH"}, "name:strasse gmbh", {"name": "Straße GmbH"}),
         ("company", {"name": "Ac\u200bme\ufeff"}, "name:acme", {"name": "Acme"}),
+        ("company", {"name": "Acme \u200b Inc"}, "name:acme inc", {"name": "Acme Inc"}),
         ("company", {"linkedin_url": "linkedin.com/company/Acme/?x=1", "name": "Acme"}, "linkedin:company/acme",
          {"linkedin_url": "https://www.linkedin.com/company/acme", "name": "Acme"}),
         ("person", {"email": " Ana@Example.COM "}, "email:ana@example.com", {"email": "ana@example.com"}),
